@@ -1,0 +1,259 @@
+"""The command line. Each command checks its input first and ends with what to type next."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import smoothray
+from smoothray.errors import SmoothrayError, StudyError
+
+app = typer.Typer(
+    help="Smooth teachers for symbolic distillation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+INTERRUPTED = 130
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"smoothray {smoothray.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="A study file, such as search_spaces/pmlb20.yaml.")],
+    datasets: Annotated[
+        str, typer.Option(help="Only these of its data sets, separated by commas.")
+    ] = "",
+    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+    name: Annotated[str | None, typer.Option(help="Record it under another name.")] = None,
+    student: Annotated[str | None, typer.Option(help="Another student, such as pysr.")] = None,
+    budget: Annotated[str | None, typer.Option(help="quick, standard or thorough.")] = None,
+    selection: Annotated[str | None, typer.Option(help="fidelity, accuracy or native.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The study's seed.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores of this machine to use.")] = None,
+    retry_failed: Annotated[bool, typer.Option(help="Try failed trials again.")] = False,
+) -> None:
+    """Run a study, or what is missing of it. Options override the file."""
+    from smoothray.running import run_study
+
+    overrides = {"trials": trials, "name": name, "seed": seed}
+    settings = {"name": student, "budget": budget, "selection": selection}
+    loaded = _load(study, overrides, settings, device)
+    only = [part.strip() for part in datasets.split(",") if part.strip()]
+    outcome = run_study(loaded, only, cores=cores, retry_failed=retry_failed)
+    _show(list(outcome.records.values()))
+    again = " ".join(["smoothray", *sys.argv[1:]])
+    if outcome.stopped:
+        from smoothray.console import say
+
+        done = len(outcome.wanted) - outcome.missing
+        say(f"Stopped: {done} of {len(outcome.wanted)} trials are recorded. To go on: {again}")
+        raise typer.Exit(INTERRUPTED)
+    from smoothray.console import say
+
+    failures = sum(record["status"] == "failed" for record in outcome.records.values())
+    if failures:
+        say(f"{failures} trials failed; --retry-failed tries them again. Their reasons: smoothray ui")
+    say(f"Browse the runs: smoothray ui    All records as a table: "
+        f"smoothray export {loaded.name} {loaded.name}.parquet")  # fmt: skip
+
+
+def _load(
+    path: Path, overrides: dict[str, Any], student: dict[str, Any], device: str | None
+) -> Any:
+    """The study with the command line's options in place of the file's values."""
+    from smoothray.study import load_study, parse_study
+
+    study = load_study(path, {key: value for key, value in overrides.items() if value is not None})
+    given = {key: value for key, value in student.items() if value is not None}
+    raw = study.model_dump(mode="json")
+    if given:
+        if len(study.students) > 1:
+            raise StudyError(
+                f"{path} compares several students; give --student, --budget and --selection "
+                "for a study of one"
+            )
+        kept = raw["students"][0]
+        if given.get("name", kept["name"]) != kept["name"]:
+            # Another student has other operators, options and budgets of its own.
+            kept = {key: kept[key] for key in ("budget", "max_size", "selection", "timeout")}
+        raw["students"] = [{**kept, **given}]
+    if device is not None:
+        raw["teacher"]["device"] = device
+    raw["datasets"] = study.datasets
+    raw["penalties"] = {
+        penalty: strengths.model_dump(exclude_defaults=True)
+        for penalty, strengths in study.penalties.items()
+    }
+    return parse_study(raw, str(path))
+
+
+def _show(records: list[dict[str, Any]]) -> None:
+    if not records:
+        return
+    import pandas as pd
+
+    from smoothray.console import out, summary_table
+    from smoothray_analysis import summarise
+
+    columns = [name for name in records[0] if name not in ("front", "bank")]
+    frame = pd.DataFrame([{name: record[name] for name in columns} for record in records])
+    out.print(summary_table(summarise(frame)))
+
+
+@app.command()
+def distill(
+    file: Annotated[Path, typer.Argument(help="A CSV, TSV or Parquet file.")],
+    target: Annotated[str, typer.Option(help="The column to predict.")],
+    penalty: Annotated[
+        str, typer.Option(help="none, jacobian, lipschitz, another penalty, or auto.")
+    ] = "auto",
+    strength: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    augment: Annotated[int, typer.Option(min=0, help="New points per training row.")] = 0,
+    student: Annotated[str, typer.Option(help="operon, pysr or gplearn.")] = "operon",
+    budget: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
+    selection: Annotated[str, typer.Option(help="accuracy, fidelity or native.")] = "accuracy",
+    max_size: Annotated[int, typer.Option(help="The most nodes of the formula.")] = 30,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes that fit formulas; -1: a core each.")] = -1,
+    out: Annotated[Path | None, typer.Option(help="A folder for the result's files.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Find a formula for a column of a table, by way of a smooth network."""
+    from smoothray.console import err, say
+    from smoothray.datasets import load_dataset, parse_spec
+    from smoothray.distillation import candidate_arms
+    from smoothray.study import StudentSettings, TeacherSettings, validated
+
+    arms = candidate_arms(penalty, _strength(strength), augment)
+    settings = validated(
+        StudentSettings,
+        {"name": student, "budget": budget, "selection": selection, "max_size": max_size},
+    )
+    reason = settings.build().unavailable()
+    if reason:
+        raise StudyError(f"the student '{student}' cannot run here: {reason}")
+    if out is not None and out.exists() and not out.is_dir():
+        raise StudyError(f"--out {out} is a file; give a folder")
+    dataset = load_dataset(parse_spec({"file": str(file), "target": target}))
+    for notice in dataset.notices:
+        say(notice)
+
+    from smoothray.distillation import distill as distill_dataset
+    from smoothray.results import print_result, result, write_files
+
+    with err.status("") as status:
+        found = distill_dataset(
+            dataset, arms, settings, TeacherSettings(), seed, n_jobs=jobs, progress=status.update
+        )
+    if as_json:
+        print(json.dumps(result(found, student, seed), allow_nan=False))
+    else:
+        print_result(found, student, seed)
+    if out is not None:
+        for path in write_files(found, student, seed, out):
+            say(f"wrote {path}")
+
+
+def _strength(text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise StudyError(f"--strength takes a number or auto, not '{text}'") from None
+
+
+@app.command()
+def export(
+    study: Annotated[str, typer.Argument(help="The study's file or its name.")],
+    file: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+) -> None:
+    """Write a study's records to one Parquet file, a row a trial."""
+    from smoothray.console import say
+    from smoothray.records import write_parquet
+    from smoothray.running import recorded_study
+
+    if file.suffix != ".parquet":
+        raise StudyError(f"{file} must end in .parquet")
+    name, records = recorded_study(study)
+    try:
+        write_parquet(records, file)
+    except OSError as error:
+        raise StudyError(f"cannot write {file}: {error.strerror}") from None
+    say(f"wrote {len(records)} records of '{name}' to {file}")
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 5000,
+) -> None:
+    """Browse the recorded runs in MLflow's own pages."""
+    from smoothray.tracking import tracking_uri
+
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        typer.echo(f"The runs are on a server already: {uri}")
+        return
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise StudyError(f"there is no {uri} yet; run a study first, or go to the folder it ran in")
+    address = ["--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *address]
+    os.execv(sys.executable, command)
+
+
+@app.command()
+def datasets() -> None:
+    """List the suites and their data sets."""
+    from smoothray.console import out, rows_table
+    from smoothray.datasets import SUITES
+
+    rows = [(suite, text) for suite, texts in SUITES.items() for text in texts]
+    out.print(rows_table("Suites", ("suite", "data set"), rows))
+
+
+@app.command()
+def doctor() -> None:
+    """Say which students, devices and data sources work here, and why the others do not."""
+    from smoothray.console import out, rows_table
+    from smoothray.doctor import findings
+
+    rows = [(f.kind, f.name, "yes" if f.works else "no", f.detail) for f in findings()]
+    out.print(rows_table(f"smoothray {smoothray.__version__}", ("", "", "works", ""), rows))
+
+
+def main() -> None:
+    """Run the command line; mistakes of the user's end it with their text alone."""
+    try:
+        app(standalone_mode=True)
+    except SmoothrayError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(1)

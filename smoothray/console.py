@@ -1,0 +1,158 @@
+"""What a person sees: tables, progress, plain lines. Tables go to standard output, all else to standard error."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    err.print(escape(text), soft_wrap=True)
+
+
+class StudyProgress:
+    """One line per data set with what is done and the time left; silent where nobody looks."""
+
+    def __init__(self, totals: Counter[str], done: Counter[str]) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=err,
+            disable=not err.is_terminal,
+            speed_estimate_period=600,
+        )
+        names = list(totals)
+        if len(names) > 1:
+            names.append("all")
+            totals = totals + Counter(all=sum(totals.values()))
+            done = done + Counter(all=sum(done.values()))
+        self._tasks = {
+            name: self._bars.add_task(escape(name), total=totals[name], completed=done[name], note="")
+            for name in names
+        }
+        self._failures: Counter[str] = Counter()
+
+    def __enter__(self) -> StudyProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._bars.stop()
+
+    def count(self, dataset: str, failed: bool) -> None:
+        for name in (dataset, "all"):
+            if name in self._tasks:
+                self._failures[name] += failed
+                note = f"{self._failures[name]} failed" if self._failures[name] else ""
+                self._bars.update(self._tasks[name], advance=1, note=note)
+
+
+def summary_table(summary: pd.DataFrame) -> Table:
+    """The rows of `smoothray_analysis.summarise` as a table."""
+    several = summary["student"].nunique() > 1
+    trials = sorted(set(summary["trials"].astype(int) + summary["failed"].astype(int)))
+    title = f"Medians over {trials[-1]} trials on their test rows"
+    shown = [
+        ("data set", "left", lambda row: escape(str(row["dataset"]))),
+        ("student", "left", lambda row: row["student"]),
+        ("arm", "left", arm_text),
+        ("trials", "right", lambda row: str(int(row["trials"]))),
+        ("failed", "right", lambda row: str(int(row["failed"]))),
+        ("teacher", "right", lambda row: number(row["teacher_r2_test"])),
+        ("fidelity", "right", lambda row: number(row["fidelity_test"])),
+        ("R²", "right", lambda row: number(row["student_r2_test"])),
+        ("nodes", "right", lambda row: number(row["complexity"], 0)),
+        ("> plain", "right", lambda row: share(row["better"])),
+    ]
+    left_out = {
+        "student": not several,
+        "trials": len(trials) == 1 and not summary["failed"].sum(),
+        "failed": not summary["failed"].sum(),
+    }
+    shown = [column for column in shown if not left_out.get(column[0])]
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, caption=LEGEND,
+                  caption_justify="left")  # fmt: skip
+    for name, justify, _ in shown:
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    last = None
+    for row in summary.to_dict("records"):
+        if last not in (None, row["dataset"]):
+            table.add_section()
+        if row["dataset"] == last:
+            row["dataset"] = ""
+        else:
+            last = row["dataset"]
+        table.add_row(*(text(row) for _, _, text in shown))
+    return table
+
+
+LEGEND = (
+    "arm: each penalty at its best strength λ, chosen on validation rows\n"
+    "teacher, R²: against the labels; fidelity: formula against teacher\n"
+    "> plain: trials in which the formula beats plain distillation (none)"
+)
+
+
+def share(value: float) -> str:
+    """A part of 1 as per cent.
+
+    >>> share(0.6), share(float("nan"))
+    ('60 %', '')
+    """
+    return "" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def arm_text(row: dict[Any, Any]) -> str:
+    """An arm as text: plain distillation is `none`, the fit without a teacher `direct`."""
+    from smoothray.plan import Arm
+
+    strength = None if row["strength"] is None or math.isnan(row["strength"]) else row["strength"]
+    return str(Arm(row["penalty"], strength, int(row["augment"]), int(row["ensemble"])))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table; a dash where there is none.
+
+    >>> number(0.12345), number(None), number(-1234567.0)
+    ('0.123', '–', '-1.23e+06')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.3g}"
+
+
+def rows_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """A plain table of text."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table

@@ -1,0 +1,103 @@
+"""One column of a table to columns of numbers: numbers stay, categories are one-hot encoded."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from smoothray.errors import DataError
+
+MAX_LEVELS = 50
+_DATE = re.compile(r"\d{4}-\d{2}(-\d{2}|$)|\d{1,4}([-/.])\d{1,2}\2\d{1,4}")
+
+Encoded = dict[str, NDArray[np.float64]]
+
+
+def count(number: int, thing: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "row"), count(3, "row")
+    ('1 row', '3 rows')
+    """
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def is_date(column: pd.Series) -> bool:
+    """True for dates, times and durations, and for text that looks like dates.
+
+    >>> is_date(pd.Series(["2024-01-31", "2024-02-01"])), is_date(pd.Series(["1-2", "3-5"]))
+    (True, False)
+    """
+    if column.dtype.kind in "mM" or isinstance(column.dtype, pd.PeriodDtype):
+        return True
+    if column.dtype.kind in "biufc":
+        return False
+    values = column.dropna().astype(str)
+    return len(values) > 0 and all(_DATE.match(value) for value in values.iloc[:20])
+
+
+def as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
+    """The column as finite numbers, gaps as NaN: (n,), or None where it holds categories.
+
+    Raises:
+        DataError: dates, complex or infinite numbers, or numbers with some text among them.
+    """
+    if is_date(column):
+        raise DataError(
+            f"column '{column.name}' holds dates or times; turn them into numbers "
+            "(days since the first one, say) or leave the column out"
+        )
+    if column.dtype.kind == "c":
+        raise DataError(f"column '{column.name}' holds complex numbers; use real ones")
+    if column.dtype.kind in "biuf":
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif isinstance(column.dtype, pd.CategoricalDtype):
+        return None  # its maker has said that they are labels, even where they look like numbers
+    else:
+        text = column.dropna().astype(str)
+        parsed = pd.to_numeric(text, errors="coerce")
+        wrong = text[parsed.isna()]
+        if len(wrong) < len(text) / 2 and len(wrong) > 0 and text.nunique() > 10:
+            raise DataError(
+                f"column '{column.name}' should hold numbers, but {count(len(wrong), 'value')} "
+                f"did not read as one, such as '{wrong.iloc[0]}'; "
+                "mend them or leave their cells empty"
+            )
+        if len(wrong):
+            return None
+        numbers = parsed.reindex(column.index).to_numpy(dtype=np.float64)
+    infinite = int(np.isinf(numbers).sum())
+    if infinite:
+        raise DataError(
+            f"column '{column.name}' has {count(infinite, 'infinite value')}; "
+            "put numbers there or leave the cells empty"
+        )
+    return numbers
+
+
+def encode(column: pd.Series) -> Encoded:
+    """The column, which has no gaps, as named columns of numbers, each (n,).
+
+    Numbers and true/false give one column. A category of two levels gives one column of 0 and 1,
+    of more levels one column a level, named "colour=red".
+
+    Raises:
+        DataError: dates, or a category with too many levels to be one.
+    """
+    name = str(column.name)
+    numbers = as_numbers(column)
+    if numbers is not None:
+        return {name: numbers}
+    text = column.astype(str)
+    levels = sorted(text.unique())
+    if len(levels) > MAX_LEVELS or len(levels) > max(10, len(text) / 2):
+        raise DataError(
+            f"column '{name}' holds text with {len(levels)} different values in {len(text)} rows, "
+            f"such as '{text.iloc[0]}': too many for categories (at most {MAX_LEVELS}); "
+            "turn it into numbers, merge its values, or leave the column out"
+        )
+    coded = levels[1:] if len(levels) == 2 else levels
+    return {f"{name}={level}": (text == level).to_numpy(dtype=np.float64) for level in coded}

@@ -1,0 +1,122 @@
+"""From a line of a study file to a data set: read the line, check it cheaply, load it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from smoothray.datasets import from_file, from_pmlb, from_sklearn
+from smoothray.datasets.specs import DatasetSpec, did_you_mean
+from smoothray.datasets.table import Dataset, from_frame
+from smoothray.errors import DataError
+
+
+class Source(NamedTuple):
+    """A kind of data set: a check that reads nothing big, and a reader."""
+
+    check: Callable[[DatasetSpec], None]
+    read: Callable[[DatasetSpec], tuple[pd.DataFrame, str]]  # the table and its target column
+
+
+SOURCES: dict[str, Source] = {
+    "pmlb": Source(from_pmlb.check, from_pmlb.read),
+    "sklearn": Source(from_sklearn.check, from_sklearn.read),
+    "file": Source(from_file.check, from_file.read),
+}
+
+_FILE_FORM = "{file: PATH, target: COLUMN}"
+_FILE_KEYS = ("file", "target", "name")
+
+
+def parse_spec(value: str | Mapping[str, object] | DatasetSpec) -> DatasetSpec:
+    """Read one data set as a study file names it.
+
+    Args:
+        value: "pmlb:NAME", "sklearn:NAME", or a mapping {file: PATH, target: COLUMN, name: NAME},
+            where the name may be left out: it is then the file's name without its ending.
+
+    Raises:
+        DataError: the text or mapping names no data set; the message says what to write.
+
+    >>> parse_spec("pmlb:230_machine_cpu").name
+    '230_machine_cpu'
+    >>> parse_spec({"file": "data/concrete.csv", "target": "strength"}).name
+    'concrete'
+    """
+    if isinstance(value, DatasetSpec):
+        return value
+    if isinstance(value, Mapping):
+        return _parse_file(value)
+    if not isinstance(value, str):
+        raise DataError(f"data set {value!r}: write pmlb:NAME, sklearn:NAME or {_FILE_FORM}")
+    text = value.strip()
+    source, colon, name = (part.strip() for part in text.partition(":"))
+    if Path(text).suffix.lower() in from_file.KINDS:
+        raise DataError(
+            f"data set '{text}': a file needs a target column; "
+            f"write {{file: {text.removeprefix('file:').strip()}, target: COLUMN}}"
+        )
+    named = [key for key in SOURCES if key != "file"]
+    if not colon:
+        raise DataError(
+            f"data set '{text}': say where it is from: pmlb:{text}, sklearn:{text} "
+            f"or {_FILE_FORM} for a file of your own"
+        )
+    if source not in named:
+        hint = did_you_mean(source, named)
+        raise DataError(
+            f"data set '{text}': unknown source '{source}'; "
+            f"use one of {', '.join(named)}, or {_FILE_FORM} for a file{hint}"
+        )
+    if not name:
+        raise DataError(f"data set '{text}': the name after '{source}:' is missing")
+    return DatasetSpec(source, name)
+
+
+def _parse_file(value: Mapping[str, object]) -> DatasetSpec:
+    for key in value:
+        if key not in _FILE_KEYS:
+            hint = did_you_mean(str(key), _FILE_KEYS)
+            raise DataError(
+                f"data set {dict(value)}: unknown key '{key}'; use {_FILE_FORM}, "
+                f"and name: NAME if you like{hint}"
+            )
+    path, target = str(value.get("file") or ""), str(value.get("target") or "").strip()
+    for key, text in (("file", path), ("target", target)):
+        if not text:
+            raise DataError(f"data set {dict(value)}: '{key}' is missing; write {_FILE_FORM}")
+    stem = re.sub(r"[^\w.\- ]+", "_", Path(path).stem)
+    name = str(value.get("name") or stem).strip()
+    if not name or re.search(r"[^\w.\- ]", name):
+        raise DataError(
+            f"data set name '{name}': use letters, digits, spaces and the signs _ - . alone"
+        )
+    return DatasetSpec("file", name, path, target)
+
+
+def check_spec(spec: DatasetSpec) -> None:
+    """Check that a data set is there, without downloading it or reading its rows.
+
+    Raises:
+        DataError: an unknown name (the nearest is offered), a missing file or target column.
+    """
+    SOURCES[spec.source].check(spec)
+
+
+def load_dataset(
+    spec: DatasetSpec, *, min_rows: int = 30, max_gap_fraction: float = 0.2
+) -> Dataset:
+    """Load a data set, download it if need be, and check it as `from_frame` does.
+
+    Raises:
+        DataError: it cannot be had, read or used; the message says why and what to do.
+    """
+    check_spec(spec)
+    frame, target = SOURCES[spec.source].read(spec)
+    return from_frame(
+        frame, target, name=spec.name, min_rows=min_rows, max_gap_fraction=max_gap_fraction
+    )

@@ -1,0 +1,186 @@
+"""A table to numbers ready to learn from: the checks that every data set must pass."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from smoothray.datasets.columns import as_numbers, count, encode
+from smoothray.datasets.specs import did_you_mean
+from smoothray.errors import DataError
+
+_UNNAMED = re.compile(r"^Unnamed: \d+$")  # what pandas calls a column without a name
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A checked data set.
+
+    Attributes:
+        name: the short name used in seeds, records and tables.
+        X: the inputs, (n, d), finite, no constant column, in the data's own units.
+        y: the target, (n,), finite, not constant, in the data's own units.
+        feature_names: d names, all different.
+        target: the target's name.
+        notices: what was changed on the way, one plain sentence each.
+    """
+
+    name: str
+    X: NDArray[np.float64]
+    y: NDArray[np.float64]
+    feature_names: tuple[str, ...]
+    target: str
+    notices: tuple[str, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with any value, row order or name of the data."""
+        names = "\x1f".join((*self.feature_names, self.target))
+        digest = hashlib.sha256(f"{self.X.shape}\x1f{names}\x1f".encode())
+        for values in (self.X, self.y):
+            digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+def from_frame(
+    frame: pd.DataFrame,
+    target: str,
+    *,
+    name: str = "data",
+    min_rows: int = 30,
+    max_gap_fraction: float = 0.2,
+) -> Dataset:
+    """Check a table and turn it into numbers. The frame itself is left as it is.
+
+    Rows with gaps, empty and constant columns and a column that counts the rows are dropped;
+    categories are one-hot encoded. Each of these leaves a notice.
+
+    Args:
+        frame: n rows, one column per input and one for the target.
+        target: the column to predict.
+        name: what to call the data set.
+        min_rows: the fewest rows, after those with gaps are dropped.
+        max_gap_fraction: the largest share of rows with gaps, between 0 and 1.
+
+    Raises:
+        DataError: the table cannot be used; the message names the column and what to do.
+    """
+    try:
+        return _from_frame(frame, target, name, min_rows, max_gap_fraction)
+    except DataError as error:
+        raise DataError(f"data set '{name}': {error}") from error
+
+
+def _from_frame(
+    frame: pd.DataFrame, target: str, name: str, min_rows: int, max_gap_fraction: float
+) -> Dataset:
+    target = str(target).strip()
+    names = column_names(list(frame.columns), target)
+    frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
+    if frame.empty:
+        raise DataError("the table has no rows")
+    notices: list[str] = []
+    frame = _drop_empty(frame, target, notices)
+    frame = _drop_gaps(frame, max_gap_fraction, notices)
+    least = max(min_rows, 1)
+    if len(frame) < least:
+        raise DataError(f"{count(len(frame), 'usable row')}, but at least {least} are needed")
+    y = _target(frame[target])
+    columns = _drop_constant(_encode(frame.drop(columns=target), notices), notices)
+    if not columns:
+        raise DataError(f"no column is left to predict '{target}' from")
+    feature_names = tuple(column_names([*(each for each, _ in columns), target], target)[:-1])
+    X = np.column_stack([values for _, values in columns])
+    return Dataset(name, X, y, feature_names, target, tuple(notices))
+
+
+def column_names(columns: Sequence[object], target: str) -> list[str]:
+    """The columns' names as stripped text, one of them the target.
+
+    Raises:
+        DataError: two columns share a name, or none is the target (the nearest is offered).
+    """
+    names = [
+        _UNNAMED.sub("", str(column).strip()) or f"unnamed column {position}"
+        for position, column in enumerate(columns, start=1)
+    ]
+    doubled = [each for each, times in Counter(names).items() if times > 1]
+    if doubled:
+        raise DataError(f"more than one column is named '{doubled[0]}'; rename all but one")
+    if target not in names:
+        hint = did_you_mean(target, names)
+        shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        raise DataError(f"there is no column '{target}'; the columns are {shown}{hint}")
+    return names
+
+
+def _drop_empty(frame: pd.DataFrame, target: str, notices: list[str]) -> pd.DataFrame:
+    """Drop columns without a value, and a nameless first column that only counts the rows."""
+    first = str(frame.columns[0])
+    if first == "unnamed column 1" and first != target:
+        values = frame[first].to_numpy()
+        if any(np.array_equal(values, np.arange(len(frame)) + start) for start in (0, 1)):
+            notices.append("the first column has no name and counts the rows: it was dropped")
+            frame = frame.drop(columns=first)
+    empty = [str(each) for each in frame.columns[frame.isna().all()] if each != target]
+    notices += [f"column '{each}' is empty and was dropped" for each in empty]
+    return frame.drop(columns=empty)
+
+
+def _drop_gaps(frame: pd.DataFrame, max_gap_fraction: float, notices: list[str]) -> pd.DataFrame:
+    gaps = frame.isna()
+    incomplete = gaps.any(axis=1)
+    dropped = int(incomplete.sum())
+    if dropped > max_gap_fraction * len(frame):
+        worst = gaps.sum().idxmax()
+        raise DataError(
+            f"{dropped} of {count(len(frame), 'row')} have gaps, more than the limit of "
+            f"{max_gap_fraction:.0%}; most are in column '{worst}' ({int(gaps[worst].sum())}): "
+            "fill them or leave such columns out"
+        )
+    if dropped:
+        were = "was" if dropped == 1 else "were"
+        notices.append(f"{count(dropped, 'row')} with gaps {were} dropped")
+    return frame[~incomplete]
+
+
+def _target(column: pd.Series) -> NDArray[np.float64]:
+    y = None if column.dtype.kind == "b" else as_numbers(column)
+    if y is None:
+        raise DataError(
+            f"the target '{column.name}' does not hold numbers, but values such as "
+            f"'{column.iloc[0]}'; smoothray predicts numbers, so choose a column of them"
+        )
+    if y.min() == y.max():
+        raise DataError(f"the target '{column.name}' is the same in every row ({y[0]:g})")
+    return y
+
+
+def _encode(frame: pd.DataFrame, notices: list[str]) -> list[tuple[str, NDArray[np.float64]]]:
+    columns: list[tuple[str, NDArray[np.float64]]] = []
+    for name in frame.columns:
+        encoded = encode(frame[name])
+        if list(encoded) != [name]:
+            notices.append(
+                f"column '{name}' was one-hot encoded into {count(len(encoded), 'column')}: "
+                + ", ".join(list(encoded)[:5])
+                + (", ..." if len(encoded) > 5 else "")
+            )
+        columns += encoded.items()
+    return columns
+
+
+def _drop_constant(
+    columns: list[tuple[str, NDArray[np.float64]]], notices: list[str]
+) -> list[tuple[str, NDArray[np.float64]]]:
+    constant = [name for name, values in columns if values.min() == values.max()]
+    notices += [f"column '{name}' is constant and was dropped" for name in constant]
+    return [(name, values) for name, values in columns if name not in constant]

@@ -1,0 +1,75 @@
+"""What works on this machine, and why the rest does not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """One thing that a study may need. works: None where it need not."""
+
+    kind: str
+    name: str
+    works: bool
+    detail: str
+
+
+def findings() -> Iterator[Finding]:
+    """Students, devices, data sources and MLflow, each with what it is or why it does not work."""
+    yield from _students()
+    yield from _devices()
+    yield from _sources()
+    yield _mlflow()
+    yield Finding("scheduler", "ray", True, importlib.metadata.version("ray"))
+
+
+def _students() -> Iterator[Finding]:
+    from smoothray.students import STUDENTS
+
+    for name, student in STUDENTS.items():
+        reason = student.unavailable()
+        version = "" if reason else importlib.metadata.version(student.packages[0])
+        yield Finding("student", name, reason is None, reason or version)
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    yield Finding("device", "cpu", True, f"{os.cpu_count()} cores, torch {torch.__version__}")
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        yield Finding("device", "cuda", True, ", ".join(names))
+    else:
+        yield Finding("device", "cuda", False, "torch sees no GPU; teachers train on the CPU")
+
+
+def _sources() -> Iterator[Finding]:
+    from smoothray.datasets import SUITES, cache_folder, parse_spec
+
+    folder = cache_folder()
+    names = [parse_spec(text).name for text in SUITES["pmlb20"]]
+    here = [name for name in names if (folder / name / f"{name}.tsv.gz").exists()]
+    yield Finding("data", "sklearn", True, "needs no download")
+    yield Finding("data", "files", True, "CSV, TSV and Parquet")
+    yield Finding(
+        "data",
+        "pmlb",
+        len(here) == len(names),
+        f"{len(here)} of pmlb20's {len(names)} data sets are in {folder}"
+        + ("" if len(here) == len(names) else "; the others are downloaded when they are used, "
+           "or set SMOOTHRAY_DATA to a folder that holds them"),
+    )  # fmt: skip
+
+
+def _mlflow() -> Finding:
+    from smoothray.errors import SmoothrayError
+    from smoothray.tracking import reachable, tracking_uri
+
+    try:
+        reachable()
+    except (SmoothrayError, ConnectionError) as error:
+        return Finding("tracking", "mlflow", False, str(error))
+    return Finding("tracking", "mlflow", True, tracking_uri())

@@ -1,0 +1,268 @@
+"""The functions a formula may hold: their derivatives, their names in print, and how to build them.
+
+`ELEMENTARY` describes the SymPy functions of one argument that everything here understands.
+`VOCABULARY` maps the names that students and texts use (`square`, `aq`, `div`, ...) to SymPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy
+from sympy import Expr, Float, Integer, Rational
+
+from smoothray.errors import StudentError
+
+Array = Any  # a numpy array (n,) or a numpy float: ufuncs take and return either
+
+LARGEST_EXACT_EXPONENT = 100
+
+
+@dataclass(frozen=True)
+class Elementary:
+    """A function of one argument.
+
+    name: as numpy and `pandas.DataFrame.eval` call it, and as it is printed.
+    derivative: (u, f(u)) -> f'(u), elementwise; 0 where f has a corner or a step.
+    latex: its LaTeX command; short: its name in running mathematics.
+    """
+
+    name: str
+    ufunc: Callable[[Array], Array]
+    derivative: Callable[[Array, Array], Array]
+    latex: str
+    short: str
+
+
+def _zero(u: Array, v: Array) -> Array:
+    return np.zeros_like(u)
+
+
+ELEMENTARY: dict[type[Expr], Elementary] = {
+    sympy.exp: Elementary("exp", np.exp, lambda u, v: v, r"\exp", "exp"),
+    sympy.log: Elementary("log", np.log, lambda u, v: 1.0 / u, r"\ln", "ln"),
+    sympy.sin: Elementary("sin", np.sin, lambda u, v: np.cos(u), r"\sin", "sin"),
+    sympy.cos: Elementary("cos", np.cos, lambda u, v: -np.sin(u), r"\cos", "cos"),
+    sympy.tan: Elementary("tan", np.tan, lambda u, v: 1.0 + v * v, r"\tan", "tan"),
+    sympy.sinh: Elementary("sinh", np.sinh, lambda u, v: np.cosh(u), r"\sinh", "sinh"),
+    sympy.cosh: Elementary("cosh", np.cosh, lambda u, v: np.sinh(u), r"\cosh", "cosh"),
+    # 1 - tanh² keeps no digits where tanh is near 1; this form does, and never overflows.
+    sympy.tanh: Elementary(
+        "tanh",
+        np.tanh,
+        lambda u, v: 4.0 * (e := np.exp(-2.0 * np.abs(u))) / (1.0 + e) ** 2,
+        r"\tanh",
+        "tanh",
+    ),
+    sympy.asin: Elementary(
+        "arcsin", np.arcsin, lambda u, v: 1.0 / np.sqrt((1.0 - u) * (1.0 + u)), r"\arcsin", "arcsin"
+    ),
+    sympy.acos: Elementary(
+        "arccos",
+        np.arccos,
+        lambda u, v: -1.0 / np.sqrt((1.0 - u) * (1.0 + u)),
+        r"\arccos",
+        "arccos",
+    ),
+    sympy.atan: Elementary(
+        "arctan", np.arctan, lambda u, v: 1.0 / (1.0 + u * u), r"\arctan", "arctan"
+    ),
+    sympy.asinh: Elementary(
+        "arcsinh",
+        np.arcsinh,
+        lambda u, v: 1.0 / np.hypot(1.0, u),
+        r"\operatorname{arsinh}",
+        "arsinh",
+    ),
+    sympy.acosh: Elementary(
+        "arccosh",
+        np.arccosh,
+        lambda u, v: 1.0 / (np.sqrt(u - 1.0) * np.sqrt(u + 1.0)),
+        r"\operatorname{arcosh}",
+        "arcosh",
+    ),
+    sympy.atanh: Elementary(
+        "arctanh",
+        np.arctanh,
+        lambda u, v: 1.0 / ((1.0 - u) * (1.0 + u)),
+        r"\operatorname{artanh}",
+        "artanh",
+    ),
+    sympy.Abs: Elementary("abs", np.abs, lambda u, v: np.sign(u), "", "abs"),
+    sympy.sign: Elementary("sign", np.sign, _zero, r"\operatorname{sign}", "sign"),
+    sympy.floor: Elementary("floor", np.floor, _zero, r"\operatorname{floor}", "floor"),
+    sympy.ceiling: Elementary("ceil", np.ceil, _zero, r"\operatorname{ceil}", "ceil"),
+}
+
+
+def number(value: float) -> Expr:
+    """A constant, as a SymPy Float of double precision.
+
+    Raises:
+        StudentError: `value` is not finite.
+    """
+    if not np.isfinite(value):
+        raise StudentError(
+            f"a constant of the formula comes to {value}, so it has no value; use another formula"
+        )
+    return Float(float(value))
+
+
+def exponent(value: float) -> Expr:
+    """An exponent, exact if it is a small integer or a half: SymPy's rules for powers then hold."""
+    if abs(value) <= LARGEST_EXACT_EXPONENT and value == int(value):
+        return Integer(int(value))
+    if abs(value) == 0.5:
+        return Rational(1, 2) if value > 0 else Rational(-1, 2)
+    return number(value)
+
+
+def power(base: Expr, index: Expr) -> Expr:
+    """base ** index, a constant index as `exponent` makes it, and constants folded."""
+    if not index.is_Number:
+        return sympy.Pow(base, index)
+    if base.is_Number:
+        with np.errstate(all="ignore"):
+            return number(np.power(np.float64(base), np.float64(index)))
+    return sympy.Pow(base, exponent(float(index)))
+
+
+def multiply(*factors: Expr) -> Expr:
+    """The product of `factors`; a constant stays outside a sum, where SymPy would spread it."""
+    constant, others = 1.0, []
+    for factor in factors:
+        if factor.is_Number:
+            constant *= float(factor)
+        else:
+            others.append(factor)
+    if constant == 0.0 or not others:
+        return number(constant)
+    inner, product = sympy.Mul(*others).as_coeff_Mul()
+    constant *= float(inner)
+    if constant == 1.0:
+        return product
+    coefficient = Integer(-1) if constant == -1.0 else number(constant)
+    return sympy.Mul(coefficient, product, evaluate=not product.is_Add)
+
+
+def add(*terms: Expr) -> Expr:
+    """The sum of `terms`, with the constants among them made one."""
+    constant, others = 0.0, []
+    for term in terms:
+        if term.is_Number:
+            constant += float(term)
+        else:
+            others.append(term)
+    if constant != 0.0 or not others:
+        others.append(number(constant))
+    return sympy.Add(*others)
+
+
+def rebuild(function: type[Expr], arguments: list[Expr]) -> Expr:
+    """`function(*arguments)`, constants folded in double precision.
+
+    SymPy holds a plain symbol for complex and so turns Abs(exp(x)) into exp(re(x)), at some cost;
+    Abs, sign, Max and Min are therefore built as they are.
+    """
+    if function in _ALGEBRA:
+        return _ALGEBRA[function](*arguments)
+    known = ELEMENTARY.get(function)
+    if known is not None and arguments[0].is_Number:
+        with np.errstate(all="ignore"):
+            return number(known.ufunc(np.float64(arguments[0])))
+    if function in (sympy.Max, sympy.Min):
+        if all(argument.is_Number for argument in arguments):
+            values = [float(argument) for argument in arguments]
+            return number(max(values) if function is sympy.Max else min(values))
+        return function(*arguments, evaluate=False)
+    if function in (sympy.Abs, sympy.sign):
+        return function(*arguments, evaluate=False)
+    return function(*arguments)
+
+
+_ALGEBRA: dict[type[Expr], Callable[..., Expr]] = {
+    sympy.Add: add,
+    sympy.Mul: multiply,
+    sympy.Pow: power,
+}
+
+
+def _unary(function: type[Expr]) -> tuple[int, Callable[..., Expr]]:
+    return 1, lambda u: rebuild(function, [u])
+
+
+def _negate(u: Expr) -> Expr:
+    return multiply(Integer(-1), u)
+
+
+def _divide(a: Expr, b: Expr) -> Expr:
+    if a.is_Number and b.is_Number:
+        with np.errstate(all="ignore"):
+            return number(np.float64(a) / np.float64(b))
+    return multiply(a, power(b, Integer(-1)))
+
+
+def _cube_root(u: Expr) -> Expr:
+    # The real root: SymPy's own is complex for u < 0.
+    return multiply(rebuild(sympy.sign, [u]), power(rebuild(sympy.Abs, [u]), number(1 / 3)))
+
+
+def _analytic_quotient(a: Expr, b: Expr) -> Expr:
+    return _divide(a, power(add(number(1.0), power(b, Integer(2))), Rational(1, 2)))
+
+
+def _sigmoid(u: Expr) -> Expr:
+    return power(add(number(1.0), rebuild(sympy.exp, [_negate(u)])), Integer(-1))
+
+
+def _power_of_base(base: float) -> Callable[[Expr], Expr]:
+    return lambda u: power(number(base), u)
+
+
+def _logarithm(base: float) -> Callable[[Expr], Expr]:
+    return lambda u: _divide(rebuild(sympy.log, [u]), number(float(np.log(base))))
+
+
+# name -> (number of arguments, or -1 for one or more; builder)
+VOCABULARY: dict[str, tuple[int, Callable[..., Expr]]] = {
+    "add": (-1, add),
+    "sub": (2, lambda a, b: add(a, _negate(b))),
+    "mul": (-1, multiply),
+    "div": (2, _divide),
+    "pow": (2, power),
+    "neg": (1, _negate),
+    "inv": (1, lambda u: power(u, Integer(-1))),
+    "square": (1, lambda u: power(u, Integer(2))),
+    "cube": (1, lambda u: power(u, Integer(3))),
+    "sqrt": (1, lambda u: power(u, Rational(1, 2))),
+    "cbrt": (1, _cube_root),
+    "aq": (2, _analytic_quotient),
+    "max": (-1, lambda *values: rebuild(sympy.Max, list(values))),
+    "min": (-1, lambda *values: rebuild(sympy.Min, list(values))),
+    "relu": (1, lambda u: rebuild(sympy.Max, [u, number(0.0)])),
+    "log2": (1, _logarithm(2.0)),
+    "log10": (1, _logarithm(10.0)),
+    "log1p": (1, lambda u: rebuild(sympy.log, [add(number(1.0), u)])),
+    "expm1": (1, lambda u: add(rebuild(sympy.exp, [u]), number(-1.0))),
+    "exp2": (1, _power_of_base(2.0)),
+    "sigmoid": (1, _sigmoid),
+    **{known.name: _unary(function) for function, known in ELEMENTARY.items()},
+    **{
+        name: _unary(function)
+        for name, function in {
+            "ln": sympy.log,
+            "asin": sympy.asin,
+            "acos": sympy.acos,
+            "atan": sympy.atan,
+            "asinh": sympy.asinh,
+            "acosh": sympy.acosh,
+            "atanh": sympy.atanh,
+            "ceiling": sympy.ceiling,
+        }.items()
+    },
+}
+# The capitals that SymPy prints.
+VOCABULARY.update({name.capitalize(): VOCABULARY[name] for name in ("abs", "max", "min")})

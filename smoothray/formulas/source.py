@@ -1,0 +1,92 @@
+"""A formula as the source of a stand-alone Python function."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Sequence
+from functools import reduce
+
+from sympy import Expr
+
+from smoothray.errors import StudentError
+from smoothray.formulas.functions import Elementary
+from smoothray.formulas.layout import layout
+from smoothray.formulas.text import InfixNotation
+
+_TEMPLATE = '''\
+import numpy as np
+
+COLUMNS = {columns}
+
+
+def {name}(X):
+    """Predict from the columns of X, which are, in this order:
+
+{listing}
+
+    X: (n, {d}) array in the data's own units, or a data frame with these columns (others may be
+    there too). Returns (n,) predictions, nan or infinite where the formula has no value.
+    """
+    if hasattr(X, "columns"):
+        X = X[COLUMNS]
+    X = np.asarray(X, dtype=float)
+{assignments}    with np.errstate(all="ignore"):
+        return {formula}
+'''
+
+
+def to_python(expr: Expr, names: Sequence[str], name: str = "predict") -> str:
+    """Source of a Python module with one function `name(X)`, which needs numpy alone.
+
+    names: the d columns of X by position; the formula's symbols are among them.
+
+    Raises:
+        StudentError: `name` cannot name a function, or the formula has a column not in `names`.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name) or name in ("np", "COLUMNS"):
+        raise StudentError(f"{name!r} cannot name a Python function; give another name")
+    notation = _NumpyNotation(names)
+    formula = notation.write(layout(expr))
+    assignments = "".join(
+        f"    x{position} = X[:, {position}]\n" for position in sorted(notation.used)
+    )
+    return _TEMPLATE.format(
+        columns=_columns(names),
+        name=name,
+        listing="\n".join(f"    {i}: {_in_docstring(column)}" for i, column in enumerate(names)),
+        d=len(names),
+        assignments=assignments,
+        formula=formula if notation.used else f"np.full(len(X), {formula}, dtype=float)",
+    )
+
+
+def _columns(names: Sequence[str]) -> str:
+    return "[\n" + "".join(f"    {ascii(str(name))},\n" for name in names) + "]"
+
+
+def _in_docstring(name: str) -> str:
+    shown = "".join(sign if sign.isprintable() else " " for sign in name)
+    return shown.replace("\\", "\\\\").replace('"', '\\"')
+
+
+class _NumpyNotation(InfixNotation):
+    """Infix with numpy's functions; the column at position i is x{i}."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.positions = {name: i for i, name in enumerate(names)}
+        self.used: set[int] = set()
+
+    def name(self, name: str) -> str:
+        if name not in self.positions:
+            raise StudentError(f"the formula has the column {name!r}, which is not among the names")
+        self.used.add(self.positions[name])
+        return f"x{self.positions[name]}"
+
+    def root(self, body: str) -> str:
+        return f"np.sqrt({body})"
+
+    def call(self, function: Elementary, argument: str) -> str:
+        return f"np.{function.name}({argument})"
+
+    def extreme(self, name: str, arguments: Sequence[str]) -> str:
+        return reduce(lambda a, b: f"np.{name}imum({a}, {b})", arguments)

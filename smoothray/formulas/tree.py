@@ -1,0 +1,96 @@
+"""The raw formula: a SymPy expression in x0, x1, ... of standardised inputs and target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sympy
+from sympy import Expr, Symbol
+
+from smoothray.errors import StudentError
+from smoothray.formulas.functions import ELEMENTARY, exponent, number, power, rebuild
+
+PASSES = 6
+_COMPOSITE = frozenset({sympy.Add, sympy.Mul, sympy.Pow, sympy.Max, sympy.Min, *ELEMENTARY})
+
+
+def variables(d: int) -> tuple[Symbol, ...]:
+    """The symbols x0 .. x{d-1} of a raw formula, without assumptions."""
+    return tuple(Symbol(f"x{i}") for i in range(d))
+
+
+def complexity(expr: Expr) -> int:
+    """The number of nodes of the SymPy tree, SRBench's model size (La Cava et al., 2021)."""
+    count, pending = 0, [expr]
+    while pending:
+        node = pending.pop()
+        count += 1
+        pending.extend(node.args)
+    return count
+
+
+def replace_leaves(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:
+    """The tree built anew with leaf(node) in place of every symbol and constant, all at once."""
+    done: dict[Expr, Expr] = {}
+
+    def visit(node: Expr) -> Expr:
+        if not node.args:
+            return leaf(node)
+        if node not in done:
+            done[node] = rebuild(node.func, [visit(argument) for argument in node.args])
+        return done[node]
+
+    return visit(expr)
+
+
+def clean(expr: Expr) -> Expr:
+    """The same function with every constant a plain double, and nothing in it that cannot be used.
+
+    E, pi, fractions and integers become Floats; small integers and 1/2 stay exact as exponents, and
+    so does a factor of -1. What SymPy adds for complex numbers (re, conjugate) is taken for real.
+
+    Raises:
+        StudentError: a constant is not finite and real (nan, zoo, oo, I), or a function is unknown.
+    """
+    expr = sympy.sympify(expr)
+    for _ in range(PASSES):
+        # A pass may meet new exact constants: SymPy makes 2*x of x + x.
+        cleaned = _clean(expr, {})
+        if cleaned == expr:
+            return cleaned
+        expr = cleaned
+    return expr
+
+
+def _clean(node: Expr, done: dict[Expr, Expr]) -> Expr:
+    if node in done:
+        return done[node]
+    if node.is_Symbol:
+        cleaned = node
+    elif not node.args:
+        cleaned = number(_value(node))
+    elif node.func in (sympy.re, sympy.conjugate):
+        cleaned = _clean(node.args[0], done)
+    elif node.func is sympy.im:
+        cleaned = number(0.0)
+    elif node.is_Pow and node.exp.is_number:
+        cleaned = power(_clean(node.base, done), exponent(_value(node.exp)))
+    elif node.func in _COMPOSITE:
+        cleaned = rebuild(node.func, [_clean(argument, done) for argument in node.args])
+    else:
+        raise StudentError(
+            f"the formula uses {node.func.__name__}, which is not among the functions that can be "
+            "evaluated and printed; choose other operators"
+        )
+    done[node] = cleaned
+    return cleaned
+
+
+def _value(constant: Expr) -> float:
+    try:
+        return float(constant)
+    except (TypeError, ValueError, OverflowError):
+        raise StudentError(
+            f"the formula holds the constant {constant}, which is no real number; "
+            "use another formula"
+        ) from None

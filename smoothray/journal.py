@@ -1,0 +1,111 @@
+"""The journal: a study's records on disk, each written once, as soon as it exists.
+
+One gzip member per line of JSON, so that a study of thousands of fronts stays small, `zcat` reads it, and
+a line that a crash cut short costs that line alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from smoothray.errors import StudyError
+
+GZIP = 31
+
+
+def journal_folder() -> Path:
+    """`$SMOOTHRAY_JOURNAL`, or `.smoothray` in the current folder."""
+    return Path(os.environ.get("SMOOTHRAY_JOURNAL") or ".smoothray")
+
+
+class Journal:
+    """The journal of one study. Entries are mappings with a "kind": study, record or delivered.
+
+    As a context manager it is open for writing, to one process at a time.
+    """
+
+    def __init__(self, study: str) -> None:
+        self.path = journal_folder() / f"{study}.jsonl.gz"
+        self._file: BinaryIO | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Journal:
+        """Raises StudyError if another process is running this study, or the folder cannot be written."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "ab")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudyError(
+                f"another process is running this study (it holds {self.path}); wait for it or end it"
+            ) from None
+        except OSError as error:
+            raise StudyError(
+                f"cannot write the journal {self.path}: {error.strerror}; "
+                "set SMOOTHRAY_JOURNAL to a folder that can be written"
+            ) from None
+        self._cut_torn_end()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._file is not None
+        self._file.close()
+        self._file = None
+
+    def append(self, kind: str, **entry: Any) -> None:
+        """Write one entry; it is on disk when this returns."""
+        line = json.dumps({"kind": kind, **entry}, separators=(",", ":")) + "\n"
+        packer = zlib.compressobj(6, zlib.DEFLATED, GZIP)
+        packed = packer.compress(line.encode()) + packer.flush()
+        with self._lock:
+            assert self._file is not None, "the journal is not open for writing"
+            self._file.write(packed)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """All entries, oldest first; none if there is no journal. A torn last entry is left out."""
+        for _, entry in self._members():
+            yield entry
+
+    def _members(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Entries with the place in the file where each ends."""
+        if not self.path.exists():
+            return
+        with open(self.path, "rb") as file:
+            waiting = b""
+            while True:
+                unpacker = zlib.decompressobj(GZIP)
+                line = b""
+                while not unpacker.eof:
+                    waiting = waiting or file.read(1 << 16)
+                    if not waiting:
+                        return
+                    try:
+                        line += unpacker.decompress(waiting)
+                    except zlib.error as error:
+                        raise StudyError(
+                            f"the journal {self.path} is damaged before byte {file.tell()} "
+                            f"({error}); move it away: what reached MLflow is not lost"
+                        ) from None
+                    waiting = unpacker.unused_data
+                yield file.tell() - len(waiting), json.loads(line)
+
+    def _cut_torn_end(self) -> None:
+        assert self._file is not None
+        whole = max((place for place, _ in self._members()), default=0)
+        if whole < self.path.stat().st_size:
+            self._file.truncate(whole)

@@ -1,0 +1,139 @@
+"""What a study comes to: arms, trials, and the jobs that are still to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smoothray.penalties import PENALTIES
+from smoothray.study import Study
+
+
+@dataclass(frozen=True, order=True)
+class Arm:
+    """One penalty at one strength, with its augmentation and ensemble."""
+
+    penalty: str
+    strength: float | None = None
+    augment: int = 0
+    ensemble: int = 1
+
+    def __str__(self) -> str:
+        parts = [self.penalty]
+        if self.strength is not None:
+            parts.append(f"λ={self.strength:g}")
+        if self.augment:
+            parts.append(f"+{self.augment}×points")
+        if self.ensemble > 1:
+            parts.append(f"{self.ensemble} networks")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What names a trial's record."""
+
+    dataset: str
+    arm: Arm
+    student: str
+    trial: int
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Key:
+        arm = Arm(
+            record["penalty"], record["strength"], int(record["augment"]), int(record["ensemble"])
+        )
+        return cls(record["dataset"], arm, record["student"], int(record["trial"]))
+
+    @property
+    def cell(self) -> tuple[str, Arm, str]:
+        """The (dataset, arm, student) whose trials belong together."""
+        return self.dataset, self.arm, self.student
+
+    def __str__(self) -> str:
+        strength = "" if self.arm.strength is None else repr(self.arm.strength)
+        parts = (self.dataset, self.arm.penalty, strength, self.arm.augment, self.arm.ensemble)
+        return "/".join(map(str, (*parts, self.student, self.trial)))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One bank of teachers and the fits that learn from it.
+
+    trials: the trials trained together. `fits` may be fewer: in float32 a network's last digits change
+    with the company it is trained in, so what is trained again is trained in its original bank.
+    """
+
+    dataset: str
+    penalty: str
+    strength: float | None
+    ensemble: int
+    trials: tuple[int, ...]
+    fits: tuple[Key, ...]
+
+    @property
+    def augments(self) -> tuple[int, ...]:
+        return tuple(sorted({key.arm.augment for key in self.fits}))
+
+
+def arms(study: Study, dataset: str) -> list[Arm]:
+    """The study's arms on one data set, baselines first. `direct` has no teacher to vary."""
+    found: list[Arm] = []
+    settings: list[tuple[str, tuple[float | None, ...]]] = [(b, (None,)) for b in study.baselines]
+    settings += [
+        (name, strengths.of(study.seed, dataset, name)) for name, strengths in study.penalties.items()
+    ]
+    for penalty, strengths_ in settings:
+        if not PENALTIES[penalty].has_teacher:
+            found.append(Arm(penalty))
+            continue
+        found += [
+            Arm(penalty, strength, augment, ensemble)
+            for strength in strengths_
+            for augment in study.augment
+            for ensemble in study.teacher.ensemble
+        ]
+    return list(dict.fromkeys(found))
+
+
+def keys(study: Study, datasets: Iterable[str], trials: int) -> list[Key]:
+    """Every trial of the study on these data sets."""
+    return [
+        Key(dataset, arm, student.name, trial)
+        for dataset in datasets
+        for arm in arms(study, dataset)
+        for student in study.students
+        for trial in range(trials)
+    ]
+
+
+def jobs(wanted: Iterable[Key], recorded: Mapping[Key, Collection[int]]) -> list[Job]:
+    """What is missing, as one job per bank of teachers.
+
+    recorded: the keys that have a record, each with the trials of the bank it was trained in.
+    """
+    banks: dict[tuple[Any, ...], set[tuple[int, ...]]] = {}
+    for key, bank in recorded.items():
+        if bank:
+            banks.setdefault(_teacher(key), set()).add(tuple(sorted(bank)))
+    missing: dict[tuple[Any, ...], list[Key]] = {}
+    for key in wanted:
+        if key not in recorded:
+            missing.setdefault(_teacher(key), []).append(key)
+    found = []
+    for teacher, lacking in missing.items():
+        rest = lacking
+        for bank in sorted(banks.get(teacher, ())):
+            again = tuple(key for key in rest if key.trial in bank)
+            if again:
+                found.append(Job(*teacher, bank, again))
+                rest = [key for key in rest if key.trial not in bank]
+        if rest:
+            trials = tuple(sorted({key.trial for key in rest}))
+            found.append(Job(*teacher, trials, tuple(rest)))
+    return found
+
+
+def _teacher(key: Key) -> tuple[str, str, float | None, int]:
+    return key.dataset, key.arm.penalty, key.arm.strength, key.arm.ensemble

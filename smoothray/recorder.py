@@ -1,0 +1,218 @@
+"""The recorder: every record goes to the journal at once, and from there to MLflow in the background."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from smoothray.errors import StudyError
+from smoothray.journal import Journal
+from smoothray.plan import Key
+from smoothray.records import Record
+from smoothray.tracking import Cell, Tracker
+
+BATCH = 50
+RETRY_SECONDS = 10.0
+
+
+class Recorder:
+    """A study's records, kept on disk and delivered to MLflow; a context manager.
+
+    What the journal and MLflow hold already is in `records` from the start. Where MLflow is away, the study goes
+    on: the journal keeps what is not delivered, and the next start delivers it.
+    """
+
+    def __init__(
+        self, study: str, identity: Mapping[str, Any], say: Callable[[str], None] = print
+    ) -> None:
+        self.study, self.identity, self.say = study, identity, say
+        self.journal = Journal(study)
+        self.tracker = Tracker(study)
+        self.records: dict[Key, Record] = {}
+        self.delivered: set[Key] = set()
+        self._in_doubt: set[Key] = set()
+        self._all_in_doubt = False
+        self._queue: queue.Queue[Record | None] = queue.Queue()
+        self._complete: Callable[[Cell], bool] = lambda cell: True
+        self._thread = threading.Thread(target=self._deliver_all, name="recorder", daemon=True)
+        self._changed: set[Cell] = set()
+        self._problem: str | None = None
+
+    def __enter__(self) -> Recorder:
+        """Raises StudyError where the same name stands for another study."""
+        self.journal.__enter__()
+        try:
+            self._load()
+        except BaseException:
+            self.journal.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self.journal.__exit__(*details)
+
+    def start(self, complete: Callable[[Cell], bool]) -> None:
+        """Begin delivering. complete(cell): whether a cell has all the trials it will get now."""
+        self._complete = complete
+        for key in self.records:
+            if key not in self.delivered:
+                self._in_doubt.add(key)
+                self._queue.put(self.records[key])
+        # A process that was killed may have left tables behind that lack what was delivered.
+        for cell, held in Counter(key.cell for key in self.records).items():
+            if held != self.tracker.table_size(cell):
+                self._changed.add(cell)
+        self._thread.start()
+
+    def add(self, record: Record) -> None:
+        """Keep a new record: it is on disk when this returns."""
+        self.journal.append("record", record=record)
+        self.records[Key.of(record)] = record
+        self._queue.put(record)
+
+    def finish(self, timeout: float | None = None) -> int:
+        """Deliver what is left; returns how many records MLflow still lacks."""
+        self._queue.put(None)
+        self._thread.join(timeout)
+        return sum(key not in self.delivered for key in self.records)
+
+    @property
+    def problem(self) -> str | None:
+        """Why MLflow took no records, if so."""
+        return self._problem
+
+    def _load(self) -> None:
+        identity = None
+        entries = 0
+        for entries, entry in enumerate(self.journal.entries(), start=1):
+            if entry["kind"] == "study":
+                identity = entry["identity"]
+            elif entry["kind"] == "record":
+                key = Key.of(entry["record"])
+                self.records[key] = entry["record"]
+                self.delivered.discard(key)
+            elif entry["kind"] == "delivered" and entry["to"] == self.tracker.uri:
+                names = set(entry["keys"])
+                self.delivered |= {key for key in self.records if str(key) in names}
+        try:
+            if self.tracker.open():
+                # Without a journal nothing says which trials were delivered but are in no table yet.
+                self._all_in_doubt = entries == 0
+                identity = identity or self.tracker.identity()
+                for record in self.tracker.records():
+                    if Key.of(record) not in self.records:
+                        self.records[Key.of(record)] = record
+                        self.delivered.add(Key.of(record))
+            else:
+                self.delivered.clear()
+        except ConnectionError as error:
+            self.say(f"{error}. The study runs all the same; its records wait in {self.journal.path}.")
+        if identity is None:
+            self.journal.append("study", identity=self.identity)
+        else:
+            refuse_difference(self.study, identity, self.identity)
+
+    def _deliver_all(self) -> None:
+        """The thread's work: batches of records, tables of cells that are complete."""
+        ending = False
+        waiting: list[Record] = []
+        while not ending or waiting:
+            if not ending:
+                item = self._queue.get()
+                ending = item is None
+                waiting += [item] if item is not None else []
+            while not ending and len(waiting) < BATCH:
+                try:
+                    item = self._queue.get(timeout=0.2)
+                except queue.Empty:
+                    break
+                ending = item is None
+                waiting += [item] if item is not None else []
+            if waiting and not self._try(waiting[:BATCH]):
+                if ending:
+                    return
+                self._wait_for_more(waiting)
+                continue
+            del waiting[:BATCH]
+        self._finish_cells(self._changed.copy())
+
+    def _wait_for_more(self, waiting: list[Record]) -> None:
+        """MLflow is away: let some time pass, but see the end coming."""
+        try:
+            item = self._queue.get(timeout=RETRY_SECONDS)
+        except queue.Empty:
+            return
+        if item is None:
+            self._queue.put(None)
+        else:
+            waiting.append(item)
+
+    def _try(self, batch: Iterable[Record]) -> bool:
+        batch = list(batch)
+        keys = [Key.of(record) for record in batch]
+        try:
+            self.tracker.create(self.identity)
+            doubtful = [
+                record
+                for record, key in zip(batch, keys, strict=True)
+                if self._all_in_doubt or key in self._in_doubt
+            ]
+            # Until this batch is through, a second try must look for what the first one left.
+            self._in_doubt |= set(keys)
+            self.tracker.deliver(doubtful, in_doubt=True)
+            self.tracker.deliver((r for r in batch if r not in doubtful), in_doubt=False)
+        except Exception as error:  # whatever MLflow raises, the study goes on
+            self._problem = " ".join(str(error).split())[:300]
+            return False
+        self._problem = None
+        self.journal.append("delivered", to=self.tracker.uri, keys=[str(key) for key in keys])
+        self.delivered |= set(keys)
+        self._in_doubt -= set(keys)
+        self._changed |= {key.cell for key in keys}
+        return self._finish_cells({cell for cell in self._changed if self._complete(cell)})
+
+    def _finish_cells(self, cells: Iterable[Cell]) -> bool:
+        held = dict(self.records)
+        for cell in list(cells):
+            records = [record for key, record in held.items() if key.cell == cell]
+            try:
+                self.tracker.finish_cell(cell, records, self._complete(cell))
+            except Exception as error:
+                self._problem = " ".join(str(error).split())[:300]
+                return True
+            self._changed.discard(cell)
+        return True
+
+
+def refuse_difference(
+    study: str, recorded: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Raise StudyError unless the study as given may continue the recorded one."""
+    lines = []
+    for name in ("seed", "teacher", "students"):
+        before, now = recorded.get(name), given.get(name)
+        if name == "students" and isinstance(before, dict) and isinstance(now, dict):
+            shared = before.keys() & now.keys()
+            before = {student: before[student] for student in sorted(shared)}
+            now = {student: now[student] for student in sorted(shared)}
+        lines += _differences(name, before, now)
+    if lines:
+        raise StudyError(
+            f"the study '{study}' is recorded with other settings:\n  "
+            + "\n  ".join(lines)
+            + "\nIt may grow by data sets, trials and arms; for other settings give it another name "
+            "(--name)."
+        )
+
+
+def _differences(place: str, before: Any, now: Any) -> list[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return [
+            line
+            for key in sorted({*before, *now})
+            for line in _differences(f"{place}.{key}", before.get(key), now.get(key))
+        ]
+    return [] if before == now else [f"{place} was {before}, now is {now}"]

@@ -1,0 +1,133 @@
+"""The record of a trial: its fields, and tables of records as Parquet files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smoothray.plan import Key
+
+TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
+_PARTS = ("train", "val", "test")
+
+MEMBER = pa.struct(
+    [
+        ("complexity", WHOLE),
+        ("formula", TEXT),
+        ("mathml", TEXT),
+        ("loss", REAL),
+        ("native", pa.bool_()),
+        ("chosen", pa.bool_()),
+        *[(f"r2_{part}", REAL) for part in _PARTS],
+        *[(f"fidelity_{part}", REAL) for part in _PARTS],
+        *[(f"val_{what}_{aim}", REAL) for what in ("loss", "error") for aim in ("accuracy", "fidelity")],
+        ("jacobian", REAL),
+        ("gradient_max", REAL),
+    ]
+)
+"""One member of a Pareto front. loss: mean squared error on the rows that the student was fitted to;
+val_loss_*, val_error_*: on validation rows, with its standard error; all on the standard scale."""
+
+SCHEMA = pa.schema(
+    [
+        ("study", TEXT),
+        ("dataset", TEXT),
+        ("penalty", TEXT),
+        ("strength", REAL),
+        ("augment", WHOLE),
+        ("ensemble", WHOLE),
+        ("student", TEXT),
+        ("trial", WHOLE),
+        ("n_train", WHOLE),
+        ("n_val", WHOLE),
+        ("n_test", WHOLE),
+        ("version", TEXT),
+        ("status", TEXT),
+        ("reason", TEXT),
+        *[(f"teacher_r2_{part}", REAL) for part in _PARTS],
+        *[(f"fidelity_{part}", REAL) for part in _PARTS],
+        *[(f"student_r2_{part}", REAL) for part in _PARTS],
+        ("complexity", WHOLE),
+        ("formula", TEXT),
+        ("latex", TEXT),
+        ("undefined_test", WHOLE),
+        ("teacher_jacobian", REAL),
+        ("teacher_gradient_max", REAL),
+        ("teacher_spectral", REAL),
+        ("student_jacobian", REAL),
+        ("student_gradient_max", REAL),
+        ("alignment", REAL),
+        ("teacher_seconds", REAL),
+        ("student_seconds", REAL),
+        ("selection", TEXT),
+        ("fingerprint", TEXT),
+        ("bank", pa.list_(WHOLE)),
+        ("front", pa.list_(MEMBER)),
+    ]
+)
+"""A record's fields. status: "ok" or "failed", then with a reason. fingerprint: of the data set.
+bank: the trials whose teachers were trained together. undefined_test: test rows without a value."""
+
+Record = dict[str, Any]
+
+
+def new_record(
+    study: str, key: Key, sizes: Mapping[str, int], fingerprint: str, bank: Iterable[int],
+    selection: str,
+) -> Record:
+    """A record with its key and every other field empty; status "ok"."""
+    known = {
+        "study": study,
+        "dataset": key.dataset,
+        "penalty": key.arm.penalty,
+        "strength": key.arm.strength,
+        "augment": key.arm.augment,
+        "ensemble": key.arm.ensemble,
+        "student": key.student,
+        "trial": key.trial,
+        **{f"n_{part}": sizes[part] for part in _PARTS},
+        "version": importlib.metadata.version("smoothray"),
+        "status": "ok",
+        "selection": selection,
+        "fingerprint": fingerprint,
+        "bank": list(bank),
+        "front": [],
+    }
+    return {name: known.get(name) for name in SCHEMA.names}
+
+
+def failed(record: Record, reason: str) -> Record:
+    """The same record as failed. What it had scored by then stays."""
+    return {**record, "status": "failed", "reason": " ".join(reason.split())[:500]}
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """By data set, arm, student and trial."""
+
+    def order(record: Record) -> tuple[Any, ...]:
+        strength = record["strength"]
+        return (
+            record["dataset"], record["penalty"], -math.inf if strength is None else strength,
+            record["augment"], record["ensemble"], record["student"], record["trial"],
+        )  # fmt: skip
+
+    return sorted(records, key=order)
+
+
+def write_parquet(records: Iterable[Record], path: Path) -> None:
+    """One row a record, in the order of `in_order`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.Table.from_pylist(in_order(records), schema=SCHEMA)
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_parquet(path: Path) -> list[Record]:
+    """The records of a file that `write_parquet` wrote; fields that it lacks are empty."""
+    rows = pq.read_table(path).to_pylist()
+    return [{name: row.get(name) for name in SCHEMA.names} for row in rows]

@@ -1,0 +1,193 @@
+"""Run a study from its file to its records: check, load, plan, schedule, record."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from smoothray.console import StudyProgress, say
+from smoothray.datasets import Dataset, expand, load_dataset
+from smoothray.datasets.specs import did_you_mean
+from smoothray.errors import StudyError
+from smoothray.penalties import PENALTIES
+from smoothray.plan import Job, Key, jobs, keys
+from smoothray.records import Record
+from smoothray.recorder import Recorder
+from smoothray.study import Study, load_study
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to. wanted: the keys of the part that was asked for. stopped: ended early."""
+
+    wanted: list[Key]
+    records: dict[Key, Record]
+    stopped: bool
+
+    @property
+    def missing(self) -> int:
+        return sum(key not in self.records for key in self.wanted)
+
+
+def run_study(
+    study: Study,
+    only: Sequence[str] = (),
+    *,
+    cores: int | None = None,
+    retry_failed: bool = False,
+) -> Outcome:
+    """Run what is not recorded yet of a study, or of some of its data sets.
+
+    only: names of data sets. cores: of this machine, all by default.
+
+    Raises SmoothrayError for anything that the user can mend, before any work starts.
+    """
+    study.check()
+    datasets = load_datasets(study, only)
+    wanted = keys(study, datasets, study.trials)
+    with Recorder(study.name, study.identity(), say) as recorder:
+        refuse_changed_data(recorder.records.values(), datasets)
+        recorded = {
+            key: record["bank"]
+            for key, record in recorder.records.items()
+            if not (retry_failed and record["status"] == "failed")
+        }
+        todo = jobs(wanted, recorded)
+        say_plan(study, wanted, todo)
+        due = Counter(key.cell for job in todo for key in job.fits)
+        recorder.start(complete=lambda cell: due[cell] <= 0)
+        stopped = False
+        try:
+            with interruptible():
+                if todo:
+                    _work(study, todo, datasets, wanted, recorder, due, cores)
+        except KeyboardInterrupt:
+            stopped = True
+            say("Stopping: keeping what is recorded …")
+        _finish(recorder, stopped)
+        records = {key: recorder.records[key] for key in wanted if key in recorder.records}
+    return Outcome(wanted, records, stopped)
+
+
+def _work(
+    study: Study,
+    todo: Sequence[Job],
+    datasets: Mapping[str, Dataset],
+    wanted: Sequence[Key],
+    recorder: Recorder,
+    due: Counter[tuple[object, ...]],
+    cores: int | None,
+) -> None:
+    # Ray takes a second to load, which commands that do not run a study should not wait for.
+    from smoothray.scheduling import ray_session, run_jobs
+
+    totals = Counter(key.dataset for key in wanted)
+    done = totals - Counter(key.dataset for job in todo for key in job.fits)
+    with ray_session(cores), StudyProgress(totals, done) as progress:
+        with closing(run_jobs(study, todo, datasets)) as records:
+            for record in records:
+                recorder.add(record)
+                due[Key.of(record).cell] -= 1
+                progress.count(record["dataset"], record["status"] == "failed")
+
+
+def _finish(recorder: Recorder, stopped: bool) -> None:
+    lacking = recorder.finish(timeout=5 if stopped else None)
+    if lacking:
+        why = f" ({recorder.problem})" if recorder.problem else ""
+        say(
+            f"{lacking} records are not in MLflow at {recorder.tracker.uri} yet{why}. They are kept in "
+            f"{recorder.journal.path} and delivered when the study is started again."
+        )
+    elif recorder.problem:
+        say(f"MLflow took the records but not every table: {recorder.problem}")
+
+
+def load_datasets(study: Study, only: Sequence[str] = ()) -> dict[str, Dataset]:
+    """The study's data sets by name, or those of `only`. Raises DataError or StudyError."""
+    specs = {spec.name: spec for spec in expand(study.datasets)}
+    for name in only:
+        if name not in specs and name.partition(":")[2] not in specs:
+            raise StudyError(
+                f"the study '{study.name}' has no data set '{name}'{did_you_mean(name, specs)} "
+                f"It has {', '.join(specs)}."
+            )
+    chosen = {name.partition(":")[2] or name for name in only} or set(specs)
+    datasets = {name: load_dataset(spec) for name, spec in specs.items() if name in chosen}
+    for dataset in datasets.values():
+        for notice in dataset.notices:
+            say(f"{dataset.name}: {notice}")
+    return datasets
+
+
+def refuse_changed_data(records: Iterable[Record], datasets: Mapping[str, Dataset]) -> None:
+    """Raise StudyError where a data set is not the one that the records were made with."""
+    for record in records:
+        dataset = datasets.get(record["dataset"])
+        if dataset and record["fingerprint"] != dataset.fingerprint:
+            raise StudyError(
+                f"the data set '{dataset.name}' has changed since its trials were recorded "
+                f"(fingerprint {record['fingerprint']}, now {dataset.fingerprint}); "
+                "give the study another name (--name) or bring the old data back"
+            )
+
+
+def say_plan(study: Study, wanted: Sequence[Key], todo: Sequence[Job]) -> None:
+    """One line on what there is to do."""
+    left = sum(len(job.fits) for job in todo)
+    datasets = len({key.dataset for key in wanted})
+    cells = len({key.cell for key in wanted})
+    if not left:
+        say(f"{study.name}: all {len(wanted)} trials are recorded already.")
+        return
+    banks = sum(PENALTIES[job.penalty].has_teacher for job in todo)
+    before = f", {len(wanted) - left} recorded already" if left < len(wanted) else ""
+    say(
+        f"{study.name}: {datasets} data set{'s' * (datasets > 1)}, {cells} arms, "
+        f"{len(wanted)} trials{before}; {banks} banks of teachers and {left} fits to do."
+    )
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a polite request to end (SIGTERM) stop the study as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def recorded_study(study: str) -> tuple[str, list[Record]]:
+    """The name and the records of a study, by its file or its name. Raises StudyError if it has none."""
+    from smoothray.journal import Journal
+    from smoothray.tracking import Tracker
+
+    is_file = Path(study).suffix in (".yaml", ".yml") or Path(study).is_file()
+    name = load_study(study).name if is_file else study
+    found = {
+        Key.of(entry["record"]): entry["record"]
+        for entry in Journal(name).entries()
+        if entry["kind"] == "record"
+    }
+    tracker = Tracker(name)
+    try:
+        if tracker.open():
+            for record in tracker.records():
+                found.setdefault(Key.of(record), record)
+    except ConnectionError as error:
+        say(f"{error}. Reading the journal alone.")
+    if not found:
+        raise StudyError(
+            f"no records of a study '{name}' in {Journal(name).path} or in MLflow at {tracker.uri}; "
+            "run it first, or set MLFLOW_TRACKING_URI to where it was recorded"
+        )
+    return name, list(found.values())

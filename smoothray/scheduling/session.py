@@ -1,0 +1,34 @@
+"""A Ray session: the cluster that `RAY_ADDRESS` names, or one of our own on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def ray_session(cores: int | None = None) -> Iterator[None]:
+    """Connect to Ray, and leave it at the end.
+
+    cores: how many to use of this machine, all by default; a cluster's are its own.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    local = {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
+    ray.init(
+        address=address,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=True,
+        **local,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()

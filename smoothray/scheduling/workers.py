@@ -1,0 +1,75 @@
+"""What runs in Ray's processes: teacher tasks (torch, never a student) and student actors (never torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+
+from smoothray.datasets import Dataset
+from smoothray.errors import SmoothrayError
+from smoothray.plan import Job, Key
+from smoothray.records import Record, failed
+from smoothray.study import StudentSettings, TeacherSettings
+from smoothray.trial import Lesson, Trial, distil, teacher_fields
+
+
+# No cores are asked for: the student actors hold them all for the whole study, and neither kind of work
+# may wait for the other. The runner bounds how many teacher tasks there are at a time.
+@ray.remote(num_cpus=0, max_retries=2)
+def teach_job(dataset: Dataset, job: Job, settings: TeacherSettings, seed: int) -> list[Lesson | str]:
+    """The lessons of a job's trials, or the reasons why their teachers failed."""
+    import torch
+
+    from smoothray.teachers.teach import teach
+
+    # One thread, so that a bank trains to the same bits however many cores the machine has.
+    torch.set_num_threads(1)
+    trials = [Trial.of(dataset, number, seed) for number in job.trials]
+    strengths = [job.strength or 0.0] * len(trials)
+    return teach(trials, job.penalty, strengths, job.ensemble, job.augments, settings)
+
+
+@ray.remote(num_cpus=1, num_gpus=0, max_restarts=0, max_task_retries=0)
+class StudentActor:
+    """A process of one core that fits one formula after another, its programs loaded once."""
+
+    def __init__(self, students: Sequence[StudentSettings], seed: int) -> None:
+        self.settings = {settings.name: settings for settings in students}
+        self.students = {settings.name: settings.build() for settings in students}
+        self.seed = seed
+
+    def ready(self) -> bool:
+        """Load the programs and let them compile, so that no fit's time limit pays for it."""
+        for student in self.students.values():
+            student.warm_up()
+        return True
+
+    def fit(
+        self, dataset: Dataset, key: Key, lesson: Lesson | None, blank: Record
+    ) -> Record:
+        """The record of a trial; failed, with the reason, where no formula came of it."""
+        trial = Trial.of(dataset, key.trial, self.seed)
+        record = {**blank, **(teacher_fields(trial, lesson) if lesson else {})}
+        student, settings = self.students[key.student], self.settings[key.student]
+        try:
+            return {
+                **record,
+                **distil(trial, lesson, key.arm.augment, student, settings.selection),
+            }
+        except SmoothrayError as error:
+            return failed(record, str(error))
+        except Exception as error:  # a study of thousands of fits must outlive one of them
+            return failed(record, f"{type(error).__name__}: {error}")
+
+
+def start_actor(students: Sequence[StudentSettings], seed: int) -> Any:
+    """A new actor, in an environment that suits every student of the study."""
+    from smoothray.students import STUDENTS
+
+    environment = {"CUDA_VISIBLE_DEVICES": ""}
+    for settings in students:
+        environment |= STUDENTS[settings.name].environment
+    options = StudentActor.options(runtime_env={"env_vars": environment})  # type: ignore[attr-defined]
+    return options.remote(students, seed)

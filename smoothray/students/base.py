@@ -1,0 +1,217 @@
+"""What every student is: data in, a Pareto front of checked SymPy formulas out."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sympy import Expr, Float
+
+from smoothray.errors import StudentError
+from smoothray.formulas import clean, complexity, evaluate, tidy
+from smoothray.students.front import Candidate, pareto_front
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+OPERATORS: dict[str, int] = {
+    **dict.fromkeys(("add", "sub", "mul", "div", "aq", "pow", "max", "min"), 2),
+    **dict.fromkeys(("abs", "square", "sqrt", "cbrt", "exp", "log", "log1p"), 1),
+    **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"), 1),
+}
+"""name -> number of arguments: what a formula may be made of, in all students the same function.
+
+None is protected: sqrt(-1) and 1/0 have no value, and a formula that has none on a training row is
+no candidate. `aq` is the analytic quotient a / sqrt(1 + b²), smooth everywhere (Ni et al., 2013).
+"""
+
+DEFAULT_OPERATORS = (
+    *("add", "sub", "mul", "div"),
+    *("square", "sqrt", "exp", "log", "sin", "cos", "tanh"),
+)
+
+TOLERANCE = 1e-3
+"""Largest root mean square difference of a formula from its student's own predictions, in standard
+deviations of the target. Single precision, which Operon and PySR compute in, stays well below."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A formula as its student's program found it, not yet checked.
+
+    build: returns it in x0 .. x{d-1}; may raise StudentError.
+    own: the program's own predictions (n,) on the training rows, or its mean squared error there.
+    preferred: whether it is the program's own choice.
+    """
+
+    build: Callable[[], Expr]
+    own: Array | float
+    preferred: bool = False
+
+
+class Student(ABC):
+    """A symbolic regression program.
+
+    budget: a key of `budgets`.
+    operators: names of `OPERATORS`; None: the student's default ones.
+    max_size: the largest complexity of a formula, in nodes of its SymPy tree.
+    timeout: seconds after which a fit ends with what it has; None: never. It makes results depend
+        on the machine: what bounds a fit is its budget, counted in generations.
+    settings: single values of the budget to replace, such as `population_size=100`.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    budgets: ClassVar[dict[str, dict[str, Any]]]
+    environment: ClassVar[dict[str, str]] = {}
+    """Environment variables that must be set before the program is loaded."""
+    vocabulary: ClassVar[Mapping[str, Any]]
+    """What the program calls each operator that it knows."""
+    smallest_size: ClassVar[int] = 3
+    operators: tuple[str, ...] = DEFAULT_OPERATORS
+
+    def __init__(
+        self,
+        budget: str = "quick",
+        operators: Sequence[str] | None = None,
+        max_size: int = 30,
+        timeout: float | None = None,
+        **settings: Any,
+    ) -> None:
+        self.budget = budget
+        if operators is not None:
+            self.operators = tuple(operators)
+        self.max_size = max_size
+        self.timeout = timeout
+        self.overrides = settings
+        self.check()
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why this student cannot run here; None where it can. Loads nothing."""
+        for package in cls.packages:
+            if importlib.util.find_spec(package) is None:
+                return f"the package {package} is not installed; run: pip install {package}"
+        return None
+
+    def check(self) -> None:
+        """Raises StudentError for a budget, operator, size or setting that the student has not."""
+        self._known("budget", [self.budget], self.budgets)
+        self._known("setting", self.overrides, self.budgets[self.budget])
+        self._known("operator", self.operators, self.vocabulary)
+        if not any(OPERATORS[operator] == 2 for operator in self.operators):
+            raise StudentError(
+                f"{self.name}: the operators {list(self.operators)} all take one argument, "
+                "so nothing could be combined; add one such as add or mul"
+            )
+        if self.max_size < self.smallest_size:
+            raise StudentError(
+                f"{self.name}: max_size is {self.max_size}; give at least {self.smallest_size}"
+            )
+        if self.timeout is not None and not self.timeout > 0:
+            raise StudentError(f"{self.name}: timeout is {self.timeout}; give seconds above zero")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The budget's values, with the single ones that were given."""
+        return {**self.budgets[self.budget], **self.overrides}
+
+    def fit(self, X: ArrayLike, y: ArrayLike, names: Sequence[str], seed: int) -> list[Candidate]:
+        """The Pareto front of formulas of X for y, by complexity; the mean of y is a candidate too.
+
+        X: (n, d) standardised inputs. y: (n,) standardised target. names: the d columns' names, for
+        messages. The same data, names and seed give the same front.
+
+        Raises:
+            StudentError: unusable data, a program that is not there, or one that gives no formula
+                which SymPy reproduces.
+        """
+        inputs, target = _checked(X, y, names)
+        mean = float(target.mean())
+        candidates = [Candidate(Float(mean), 1, float(np.mean((target - mean) ** 2)))]
+        spread = float(target.std())
+        if spread > 0:
+            reason = self.unavailable()
+            if reason is not None:
+                raise StudentError(f"{self.name} cannot run here: {reason}")
+            with np.errstate(all="ignore"):
+                found = list(self._search(inputs, target, seed))
+                candidates += self._verified(found, inputs, target, spread)
+        return pareto_front(c for c in candidates if c.complexity <= self.max_size)
+
+    def warm_up(self) -> None:  # noqa: B027 (most programs need none)
+        """Load the program and let it compile, so that the first fit is as quick as the next."""
+
+    @abstractmethod
+    def _search(self, X: Array, y: Array, seed: int) -> Iterable[Found]:
+        """What the program finds for X (n, d) and y (n,), neither of them constant nor gapped."""
+
+    def _verified(
+        self, found: list[Found], X: Array, y: Array, spread: float
+    ) -> Iterable[Candidate]:
+        """Those whose SymPy formula predicts what the program does, with losses in float64."""
+        usable = [f for f in found if np.all(np.isfinite(f.own))]
+        candidates = []
+        for formula in usable:
+            try:
+                expr = tidy(clean(formula.build()), X)
+                values = evaluate(expr, X)
+                difference = _difference(values, formula.own, y)
+            except StudentError as error:
+                logger.debug("%s: a formula was dropped: %s", self.name, error)
+                continue
+            if not difference <= TOLERANCE * spread:
+                logger.debug("%s: %s is off by %.1e", self.name, expr, difference)
+                continue
+            loss = float(np.mean((values - y) ** 2))
+            candidates.append(Candidate(expr, complexity(expr), loss, formula.preferred))
+        if usable and not candidates:
+            raise StudentError(
+                f"{self.name}: SymPy reproduces none of the {len(usable)} formulas that it found; "
+                "use other operators, and please report this with the data"
+            )
+        return candidates
+
+    def _known(self, what: str, given: Iterable[str], known: Iterable[str]) -> None:
+        for name in given:
+            if name not in known:
+                close = difflib.get_close_matches(str(name), known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
+                raise StudentError(f"{self.name} has no {what} {name!r}; {hint}")
+
+
+def _checked(X: ArrayLike, y: ArrayLike, names: Sequence[str]) -> tuple[Array, Array]:
+    # Copies: arrays out of Ray's store are read-only, which native code refuses.
+    inputs = np.array(X, dtype=np.float64, order="C")
+    target = np.array(y, dtype=np.float64)
+    if inputs.ndim != 2 or target.shape != inputs.shape[:1] or len(target) == 0:
+        raise StudentError(
+            f"a student takes X of shape (n, d) and y of shape (n,), not {inputs.shape} and "
+            f"{target.shape}"
+        )
+    if len(names) != inputs.shape[1]:
+        raise StudentError(f"X has {inputs.shape[1]} columns, but {len(names)} names were given")
+    for name, column in zip(names, inputs.T, strict=True):
+        if not np.isfinite(column).all():
+            raise StudentError(
+                f"column {name!r} holds values that are not finite; remove those rows"
+            )
+    if not np.isfinite(target).all():
+        raise StudentError("the target holds values that are not finite; remove those rows")
+    return inputs, target
+
+
+def _difference(values: Array, own: Array | float, y: Array) -> float:
+    """Root mean square difference from the program's predictions; from its loss, a lower bound."""
+    if isinstance(own, float):
+        return abs(float(np.sqrt(np.mean((values - y) ** 2))) - own**0.5)
+    return float(np.sqrt(np.mean((values - own) ** 2)))

@@ -1,0 +1,95 @@
+"""Operon: genetic programming in C++ with local search for constants, through `pyoperon`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sympy import Expr, Symbol
+
+from smoothray.errors import StudentError
+from smoothray.formulas import VOCABULARY, variables
+from smoothray.formulas.functions import multiply, number
+from smoothray.students.base import OPERATORS, Array, Found, Student
+
+# pyoperon 0.6.2 exchanges fmin and fmax where operators are chosen; a node's own name is right.
+_SYMBOLS = {**{name: name for name in OPERATORS}, "max": "fmin", "min": "fmax"}
+_INFIX = {"+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow", "fmax": "max", "fmin": "min"}
+
+
+class OperonStudent(Student):
+    """NSGA-II on (mean squared error, length), constants by Levenberg-Marquardt.
+
+    Budgets for one core, 400 rows and 8 columns: about 1, 5 and 30 seconds. Time grows with rows.
+    """
+
+    name = "operon"
+    source = (
+        "Burlacu, Kronberger and Kommenda, Operon C++: an efficient genetic programming framework "
+        "for symbolic regression, GECCO companion, 2020"
+    )
+    packages = ("pyoperon",)
+    vocabulary = _SYMBOLS
+    budgets = {
+        "quick": {"population_size": 300, "generations": 60, "optimizer_iterations": 1},
+        "standard": {"population_size": 600, "generations": 100, "optimizer_iterations": 1},
+        "thorough": {"population_size": 1200, "generations": 300, "optimizer_iterations": 1},
+    }
+
+    def _search(self, X: Array, y: Array, seed: int) -> Iterable[Found]:
+        from pyoperon.sklearn import SymbolicRegressor
+
+        symbols = [self.vocabulary[operator] for operator in self.operators]
+        model = SymbolicRegressor(
+            allowed_symbols=",".join([*symbols, "constant", "variable"]),
+            objectives=["mse", "length"],
+            max_length=operon_length(self.max_size),
+            max_evaluations=2**62,  # the generations are the limit
+            max_time=None if self.timeout is None else math.ceil(self.timeout),
+            n_threads=1,
+            random_state=seed,
+            **self.settings,
+        ).fit(X, y)
+        # Operon names its variables by hashes, in the order of the columns.
+        symbol_of = dict(zip(model.variables_, variables(X.shape[1]), strict=True))
+        for member in model.pareto_front_:
+            tree = member["tree"]
+            yield Found(
+                build=partial(from_tree, tree, symbol_of),
+                own=model.evaluate_model(tree, X).astype(np.float64),
+                preferred=tree is model.model_,
+            )
+
+
+def operon_length(max_size: int) -> int:
+    """Operon's length limit for formulas of `max_size` SymPy nodes.
+
+    Operon counts a variable with its weight as one node and SymPy as three, so two thirds of the
+    limit already reach it; more is time spent on formulas that are too long to keep.
+    """
+    return max(4, round(2 * max_size / 3))
+
+
+def from_tree(tree: Any, symbols: Mapping[int, Symbol]) -> Expr:
+    """The formula of a `pyoperon.Tree`; `symbols` gives the symbol of each variable's hash.
+
+    The nodes come in postfix order, a node's first argument directly before it.
+
+    Raises:
+        StudentError: a node that smoothray has no function for.
+    """
+    stack: list[Expr] = []
+    for node in tree.Nodes:
+        if node.IsVariable:
+            stack.append(multiply(number(node.Value), symbols[node.HashValue]))
+        elif node.IsConstant:
+            stack.append(number(node.Value))
+        elif (name := _INFIX.get(node.Name, node.Name)) in OPERATORS:
+            arguments = [stack.pop() for _ in range(node.Arity)]
+            stack.append(VOCABULARY[name][1](*arguments))
+        else:
+            raise StudentError(f"Operon used {node.Name!r}, which has no SymPy function here")
+    return stack[-1]

@@ -1,0 +1,338 @@
+"""The Study: what to run, read from one YAML file and checked before anything starts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from smoothray.errors import SmoothrayError, StudyError
+from smoothray.penalties import PENALTIES
+from smoothray.seeds import generator
+
+Model = TypeVar("Model", bound=BaseModel)
+Selection = Literal["fidelity", "accuracy", "native"]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Strengths(Strict):
+    """Strengths of one penalty: a list, or a distribution to draw `samples` of them from."""
+
+    values: tuple[float, ...] = ()
+    loguniform: tuple[float, float] | None = None
+    uniform: tuple[float, float] | None = None
+    samples: int = Field(default=5, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Strengths:
+        for value in self.values:
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"a strength must be a number of at least 0, not {value:g}")
+        for kind, low in (("loguniform", 0.0), ("uniform", -1e-300)):
+            bounds = getattr(self, kind)
+            if bounds and not (low < bounds[0] < bounds[1] < math.inf):
+                raise ValueError(
+                    f"{kind} takes [low, high] with {'0 <' if low == 0 else '0 <='} low < high, "
+                    f"not {list(bounds)}"
+                )
+        if sum(map(bool, (self.values, self.loguniform, self.uniform))) != 1:
+            raise ValueError("give a list of strengths, or one of loguniform and uniform")
+        return self
+
+    def of(self, *names: object) -> tuple[float, ...]:
+        """The strengths; drawn ones depend on `names` and their place alone, so more may be added."""
+        if self.values:
+            return self.values
+        places = [generator(*names, "strength", i).random() for i in range(self.samples)]
+        if self.loguniform:
+            low, high = map(math.log, self.loguniform)
+            drawn = [math.exp(low + place * (high - low)) for place in places]
+        else:
+            assert self.uniform is not None
+            low, high = self.uniform
+            drawn = [low + place * (high - low) for place in places]
+        return tuple(float(f"{value:.3g}") for value in drawn)
+
+
+def default_strengths(penalty: str, count: int = 5) -> tuple[float, ...]:
+    """A log grid over the penalty's own default range."""
+    bounds = PENALTIES[penalty].default_range
+    assert bounds is not None
+    low, high = map(math.log10, bounds)
+    step = (high - low) / (count - 1)
+    return tuple(float(f"{10 ** (low + i * step):.3g}") for i in range(count))
+
+
+def _read_strengths(value: Any) -> Any:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float | str):
+        value = [value]
+    return {"values": value} if isinstance(value, Sequence) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else value
+
+
+Axis = Annotated[tuple[int, ...], BeforeValidator(_as_tuple)]
+
+
+class TeacherSettings(Strict):
+    """How teachers are built and trained."""
+
+    hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
+        default=(64, 64), min_length=1, description="Widths of the hidden layers."
+    )
+    activation: Literal["tanh", "relu", "softplus"] = "tanh"
+    steps: int = Field(default=2000, ge=10, description="Gradient steps at most.")
+    learning_rate: float = Field(default=5e-3, gt=0)
+    patience: int = Field(
+        default=400, ge=10, description="Steps without a better validation loss before stopping."
+    )
+    batch_size: int = Field(
+        default=1024, ge=8, description="Rows in a step; smaller training sets are used whole."
+    )
+    ensemble: Axis = Field(
+        default=(1,), description="Networks a trial, whose mean is the teacher; a list is an axis."
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    gpu_share: float = Field(
+        default=0.25, gt=0, le=1, description="The part of a GPU that one bank asks for."
+    )
+
+    @field_validator("ensemble")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _axis("ensemble", value, low=1)
+
+
+class StudentSettings(Strict):
+    """A student and its budget."""
+
+    name: str = "operon"
+    budget: str = "quick"
+    operators: tuple[str, ...] | None = Field(
+        default=None, description="What formulas are made of; none given: the student's own set."
+    )
+    max_size: int = Field(default=30, description="The most nodes of a formula's SymPy tree.")
+    selection: Selection = Field(
+        default="fidelity",
+        description="What chooses from the front, on validation rows: closeness to the teacher "
+        "(fidelity), to the labels (accuracy), or the student's own rule (native).",
+    )
+    timeout: float = Field(default=600, gt=0, description="Seconds after which a fit has failed.")
+    options: dict[str, Any] = Field(
+        default={}, description="Single settings of the budget to replace."
+    )
+
+    def build(self) -> Any:
+        """The student itself. Raises StudentError."""
+        from smoothray.students import make_student
+
+        return make_student(
+            self.name,
+            budget=self.budget,
+            operators=self.operators,
+            max_size=self.max_size,
+            **self.options,
+        )
+
+
+def _axis(what: str, value: tuple[int, ...], low: int) -> tuple[int, ...]:
+    if not value or min(value) < low or len(set(value)) < len(value):
+        raise ValueError(f"{what} takes whole numbers of at least {low}, each once")
+    return value
+
+
+class Study(Strict):
+    """The whole grid: datasets × arms × students × trials."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    datasets: tuple[Any, ...] = Field(description="A suite's name, or a list of data sets.")
+    trials: int = Field(default=10, ge=1, le=10_000)
+    penalties: dict[str, Strengths] = Field(
+        default={}, description="Each penalty's strengths: a list, a distribution, or nothing for "
+        "five on its default range."
+    )
+    baselines: tuple[Literal["none", "direct"], ...] = ("none", "direct")
+    augment: Axis = Field(
+        default=(0,), description="New points per training point, labelled by the teacher."
+    )
+    teacher: TeacherSettings = TeacherSettings()
+    students: tuple[StudentSettings, ...] = Field(
+        default=(StudentSettings(),), min_length=1, description="Also written `student:`."
+    )
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthands(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        raw = dict(raw)
+        if isinstance(raw.get("datasets"), str | Mapping):
+            raw["datasets"] = [raw["datasets"]]
+        if "student" in raw:
+            if "students" in raw:
+                raise ValueError("give either 'student' or 'students', not both")
+            raw["students"] = raw.pop("student")
+        students = raw.get("students")
+        if isinstance(students, str | Mapping):
+            students = [students]
+        if isinstance(students, Sequence):
+            raw["students"] = [{"name": s} if isinstance(s, str) else s for s in students]
+        if isinstance(raw.get("penalties"), Sequence) and not isinstance(raw["penalties"], str):
+            raw["penalties"] = dict.fromkeys(raw["penalties"])
+        return raw
+
+    @field_validator("penalties", mode="before")
+    @classmethod
+    def _known_penalties(cls, raw: Any) -> Any:
+        from smoothray.datasets.specs import did_you_mean
+
+        if not isinstance(raw, Mapping):
+            raise ValueError("write each penalty with its strengths, as in 'jacobian: [0.01, 0.1]'")
+        searched = [name for name, penalty in PENALTIES.items() if penalty.has_strength()]
+        found: dict[str, Any] = {}
+        for name, value in raw.items():
+            if name in PENALTIES and name not in searched:
+                raise ValueError(f"'{name}' takes no strength; list it under 'baselines'")
+            if name not in searched:
+                known = ", ".join(searched)
+                raise ValueError(
+                    f"unknown penalty '{name}'; use one of {known}{did_you_mean(str(name), searched)}"
+                )
+            found[name] = (
+                {"values": default_strengths(name)} if value is None else _read_strengths(value)
+            )
+        return found
+
+    @field_validator("augment")
+    @classmethod
+    def _augment(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _axis("augment", value, low=0)
+
+    @model_validator(mode="after")
+    def _something_to_run(self) -> Study:
+        if not self.baselines and not self.penalties:
+            raise ValueError("there is nothing to run: give 'penalties' or 'baselines'")
+        names = [student.name for student in self.students]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each student may stand once under 'students', not {names}")
+        return self
+
+    def check(self, available: bool = True) -> None:
+        """Raise what is wrong with the data sets and students, before any work starts.
+
+        available: also refuse students that cannot run on this machine.
+        """
+        from smoothray.datasets import check_spec, expand
+
+        for spec in expand(self.datasets):
+            check_spec(spec)
+        for settings in self.students:
+            reason = settings.build().unavailable() if available else None
+            if reason:
+                raise StudyError(
+                    f"the student '{settings.name}' cannot run here: {reason} "
+                    "('smoothray doctor' lists those that can)"
+                )
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change while a study keeps its name; what may grow is left out."""
+        teacher = self.teacher.model_dump(mode="json", exclude={"ensemble", "device", "gpu_share"})
+        students = {
+            s.name: s.model_dump(mode="json", exclude={"name", "timeout"}) for s in self.students
+        }
+        return {"seed": self.seed, "teacher": teacher, "students": students}
+
+
+def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Study:
+    """Read and check a study file; `overrides` replace its top-level keys.
+
+    Raises:
+        StudyError: one line for each thing that is wrong.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise StudyError(f"cannot read the study file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = re.sub(r"\s+", " ", str(error))
+        raise StudyError(f"{path} is not YAML: {where}") from None
+    if not isinstance(raw, dict):
+        raise StudyError(f"{path} holds no study; it must be a mapping with 'name' and 'datasets'")
+    raw.setdefault("name", path.stem)
+    return parse_study({**raw, **(overrides or {})}, str(path))
+
+
+def parse_study(raw: Mapping[str, Any], where: str = "study") -> Study:
+    """A Study from plain values. Raises StudyError, a line for each thing that is wrong."""
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{where}: {line}" for line in _explain(error)]
+        raise StudyError("\n".join(dict.fromkeys(lines))) from None
+    except SmoothrayError as error:
+        raise StudyError(f"{where}: {error}") from None
+
+
+def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """`values` as a model, for options of the command line. Raises StudyError."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise StudyError("\n".join(_explain(error))) from None
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "": Study,
+    "teacher": TeacherSettings,
+    "student": StudentSettings,
+    "students": StudentSettings,
+    "penalties": Strengths,
+}
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """Pydantic's errors in plain words, each with the place in the file."""
+    from smoothray.datasets.specs import did_you_mean
+
+    lines = []
+    for item in error.errors():
+        path = [str(part) for part in item["loc"]]
+        place = ".".join(path)
+        kind = item["type"]
+        if kind == "extra_forbidden":
+            section = path[0] if len(path) > 1 else ""
+            known = [*SECTIONS[section].model_fields, *(["student"] if not section else [])]
+            within = f" in '{'.'.join(path[:-1])}'" if section else ""
+            hint = did_you_mean(path[-1], known) or f"; it takes {', '.join(known)}"
+            lines.append(f"unknown key '{path[-1]}'{within}{hint}")
+        elif kind == "missing":
+            lines.append(f"the key '{place}' is missing")
+        elif kind == "value_error":
+            message = str(item["ctx"]["error"])
+            lines.append(f"{place}: {message}" if place else message)
+        else:
+            given = repr(item["input"])
+            lines.append(f"{place} is {given[:80]}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    return lines

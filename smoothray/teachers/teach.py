@@ -1,0 +1,104 @@
+"""Train the teachers of one bank on their trials and write down what they teach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smoothray.errors import TeacherError
+from smoothray.penalties import PENALTIES
+from smoothray.smoothness import largest_gradient, mean_squared_jacobian
+from smoothray.study import TeacherSettings
+from smoothray.teachers.bank import Bank, Rows, Training, train_bank
+from smoothray.teachers.mlp import MLP
+from smoothray.trial import Lesson, Trial
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of that name; "auto" is a GPU where there is one. Raises TeacherError."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TeacherError("teacher.device is 'cuda', but torch sees no GPU here; use auto or cpu")
+    use_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def teach(
+    trials: Sequence[Trial],
+    penalty: str,
+    strengths: Sequence[float],
+    ensemble: int,
+    augments: Sequence[int],
+    settings: TeacherSettings,
+) -> list[Lesson | str]:
+    """Train `ensemble` networks for each trial at its strength, all in one bank.
+
+    Returns a lesson per trial, or the reason why its teacher failed.
+    """
+    device = choose_device(settings.device)
+    parts = {
+        (axis, part): _stack([getattr(trial, axis)[part] for trial in trials], ensemble, device)
+        for axis in ("x", "y")
+        for part in ("train", "val")
+    }
+    rows = Rows(parts["x", "train"], parts["y", "train"], parts["x", "val"], parts["y", "val"])
+    bank = train_bank(
+        lambda: MLP(rows.x_train.shape[2], settings.hidden, settings.activation),
+        rows,
+        PENALTIES[penalty](),
+        np.repeat(strengths, ensemble).tolist(),
+        [member for trial in trials for member in trial.teacher_seeds(ensemble)],
+        Training(
+            settings.steps, settings.learning_rate, settings.patience, settings.batch_size
+        ),
+    )
+    return _lessons(bank, trials, rows, ensemble, augments)
+
+
+def _lessons(
+    bank: Bank, trials: Sequence[Trial], rows: Rows, ensemble: int, augments: Sequence[int]
+) -> list[Lesson | str]:
+    device = rows.x_train.device
+
+    def mean_of_members(values: Tensor) -> np.ndarray:
+        array = values.double().cpu().numpy()
+        mean: np.ndarray = array.reshape(len(trials), ensemble, *array.shape[1:]).mean(1)
+        return mean
+
+    def predict(inputs: list[np.ndarray]) -> np.ndarray:
+        return mean_of_members(bank.predict(_stack(inputs, ensemble, device)))
+
+    test = _stack([trial.x["test"] for trial in trials], ensemble, device)
+    values, gradients = map(mean_of_members, bank.value_and_gradient(test))
+    outputs = {
+        "train": mean_of_members(bank.predict(rows.x_train)),
+        "val": mean_of_members(bank.predict(rows.x_val)),
+        "test": values,
+    }
+    new = {k: predict([trial.new_points(k) for trial in trials]) for k in augments if k}
+    bounds = bank.spectral_bounds()
+    lessons: list[Lesson | str] = []
+    for place in range(len(trials)):
+        members = range(place * ensemble, (place + 1) * ensemble)
+        reasons = [bank.failures[m] for m in members if m in bank.failures]
+        lessons.append(
+            reasons[0]
+            if reasons
+            else Lesson(
+                outputs={part: array[place] for part, array in outputs.items()},
+                new={k: array[place] for k, array in new.items()},
+                jacobian=mean_squared_jacobian(gradients[place]),
+                gradient_max=largest_gradient(gradients[place]),
+                # The mean of functions is at most as steep as the mean of their bounds.
+                spectral=None if bounds is None else float(bounds[list(members)].mean()),
+                seconds=bank.seconds / len(trials),
+            )
+        )
+    return lessons
+
+
+def _stack(arrays: Sequence[np.ndarray], ensemble: int, device: torch.device) -> Tensor:
+    stacked = torch.as_tensor(np.stack(arrays), dtype=torch.float32, device=device)
+    return stacked.repeat_interleave(ensemble, 0) if ensemble > 1 else stacked

@@ -1,0 +1,245 @@
+"""MLflow: one experiment a study, a parent run per (data set, arm, student), a child run per trial.
+
+The only module that imports mlflow. Runs are written through the client in three calls each and carry no
+artifacts but the parents' `trials.parquet`, which is what resuming and the analysis read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from smoothray.errors import StudyError
+from smoothray.plan import Arm, Key
+from smoothray.records import Record, read_parquet, write_parquet
+
+Cell = tuple[str, Arm, str]
+TABLE = "trials.parquet"
+QUIET = {
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # The recorder tries again by itself, and a study should not wait for a server that is away.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+METRICS = (
+    "student_r2_test", "student_r2_val", "fidelity_test", "teacher_r2_test", "complexity",
+    "student_jacobian", "teacher_jacobian", "alignment", "student_seconds",
+)  # fmt: skip
+
+
+def tracking_uri() -> str:
+    """`$MLFLOW_TRACKING_URI`, or a database in the current folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+class Tracker:
+    """One study's place in MLflow."""
+
+    def __init__(self, study: str) -> None:
+        self.study, self.uri = study, tracking_uri()
+        self._client: Any = None
+        self._experiment: str | None = None
+        self._parents: dict[str, str] = {}
+        self._tables: dict[str, int] = {}
+
+    def open(self) -> bool:
+        """Look for the study's experiment; False if there is none yet.
+
+        Raises StudyError for an address that MLflow does not take or an experiment in its trash;
+        ConnectionError where MLflow cannot be reached now.
+        """
+        client = self._connect()
+        try:
+            experiment = client.get_experiment_by_name(self.study)
+        except Exception as error:
+            raise _unreachable(self.uri, error) from None
+        if experiment is None:
+            return False
+        if experiment.lifecycle_stage != "active":
+            raise StudyError(
+                f"MLflow has deleted the experiment '{self.study}' but keeps it in its trash; restore it, "
+                f"or empty the trash ('mlflow gc --backend-store-uri {self.uri}'), or rename the study"
+            )
+        self._experiment = experiment.experiment_id
+        for run in self._search("tags.`smoothray.kind` = 'cell'"):
+            name = run.data.tags["smoothray.cell"]
+            self._parents[name] = run.info.run_id
+            self._tables[name] = int(run.data.metrics.get("trials", 0))
+        return True
+
+    def table_size(self, cell: Cell) -> int:
+        """How many records a cell's table held when the study was opened."""
+        return self._tables.get(_cell_name(cell), 0)
+
+    def identity(self) -> dict[str, Any] | None:
+        """The study's identity as it was recorded."""
+        assert self._experiment is not None
+        tags = self._client.get_experiment(self._experiment).tags
+        return json.loads(tags["smoothray.identity"]) if "smoothray.identity" in tags else None
+
+    def create(self, identity: Mapping[str, Any]) -> None:
+        """Create the study's experiment if there is none."""
+        if self._experiment is None and not self.open():
+            tags = {"smoothray.identity": json.dumps(identity, sort_keys=True)}
+            self._experiment = self._client.create_experiment(self.study, tags=tags)
+
+    def records(self) -> list[Record]:
+        """Every record that the parents' tables hold."""
+        found: list[Record] = []
+        with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
+            for run_id in self._parents.values():
+                names = [item.path for item in self._client.list_artifacts(run_id)]
+                if TABLE in names:
+                    found += read_parquet(
+                        Path(self._client.download_artifacts(run_id, TABLE, folder))
+                    )
+        return found
+
+    def deliver(self, records: Iterable[Record], in_doubt: bool) -> None:
+        """Write one child run per record.
+
+        in_doubt: a record may have been delivered before, whole or in part; what there is is replaced.
+        """
+        records = list(records)
+        if in_doubt:
+            for key in map(Key.of, records):
+                for run in self._search(f"tags.`smoothray.key` = '{key}'"):
+                    self._client.delete_run(run.info.run_id)
+        for record in records:
+            self._child(record)
+
+    def finish_cell(self, cell: Cell, records: list[Record], complete: bool) -> None:
+        """Write a cell's aggregates and its table of all records; end the parent run if it is complete."""
+        run_id = self._parent(cell)
+        with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
+            write_parquet(records, Path(folder) / TABLE)
+            self._client.log_artifact(run_id, str(Path(folder) / TABLE))
+        good = [record for record in records if record["status"] == "ok"]
+        values = {"trials": float(len(records)), "failed": float(len(records) - len(good))}
+        for name in METRICS:
+            column = [record[name] for record in good if _is_number(record[name])]
+            if column:
+                values[name] = statistics.median(column)
+        self._log(run_id, values)
+        self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED")
+
+    def _connect(self) -> Any:
+        if self._client is None:
+            for name, value in QUIET.items():
+                os.environ.setdefault(name, value)
+            logging.getLogger("alembic").setLevel(logging.ERROR)
+            from mlflow import MlflowClient
+            from mlflow.exceptions import MlflowException
+
+            scheme = self.uri.partition(":")[0]
+            if scheme in ("file", self.uri):
+                raise StudyError(
+                    f"MLFLOW_TRACKING_URI is '{self.uri}', a folder, which MLflow no longer takes; "
+                    "use a database such as sqlite:///mlflow.db, or a server's address"
+                )
+            try:
+                self._client = MlflowClient(tracking_uri=self.uri)
+            except MlflowException as error:
+                raise StudyError(f"MLflow cannot use '{self.uri}': {error.message}") from None
+            except Exception as error:
+                raise _unreachable(self.uri, error) from None
+        return self._client
+
+    def _search(self, condition: str) -> list[Any]:
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], condition, max_results=1000, page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _parent(self, cell: Cell) -> str:
+        dataset, arm, student = cell
+        name = _cell_name(cell)
+        if name not in self._parents:
+            tags = {"smoothray.kind": "cell", "smoothray.cell": name}
+            run = self._client.create_run(
+                self._experiment, tags=tags, run_name=f"{dataset} · {arm} · {student}"
+            )
+            self._log(run.info.run_id, {}, _parameters(dataset, arm, student))
+            self._parents[name] = run.info.run_id
+        return self._parents[name]
+
+    def _child(self, record: Record) -> None:
+        key = Key.of(record)
+        tags = {
+            "smoothray.kind": "trial",
+            "smoothray.key": str(key),
+            "mlflow.parentRunId": self._parent(key.cell),
+            "status": record["status"],
+            "formula": (record["formula"] or "")[:5000],
+            "reason": record["reason"] or "",
+        }
+        run = self._client.create_run(
+            self._experiment, tags=tags, run_name=f"{key.dataset} · {key.arm} · trial {key.trial}"
+        )
+        parameters = {**_parameters(*key.cell), "trial": str(key.trial)}
+        self._log(run.info.run_id, {name: record[name] for name in METRICS}, parameters)
+        self._client.set_terminated(
+            run.info.run_id, "FINISHED" if record["status"] == "ok" else "FAILED"
+        )
+
+    def _log(
+        self, run_id: str, metrics: Mapping[str, Any], parameters: Mapping[str, str] | None = None
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            run_id,
+            [Metric(n, float(v), now, 0) for n, v in metrics.items() if _is_number(v)],
+            [Param(name, value) for name, value in (parameters or {}).items()],
+        )
+
+
+def reachable() -> None:
+    """Raises StudyError or ConnectionError where MLflow cannot be used; creates no database."""
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return
+    Tracker("smoothray-doctor").open()
+
+
+def _cell_name(cell: Cell) -> str:
+    return str(Key(*cell, trial=0)).rpartition("/")[0]
+
+
+def _parameters(dataset: str, arm: Arm, student: str) -> dict[str, str]:
+    strength = {} if arm.strength is None else {"strength": f"{arm.strength:g}"}
+    return {
+        "dataset": dataset,
+        "penalty": arm.penalty,
+        **strength,
+        "augment": str(arm.augment),
+        "ensemble": str(arm.ensemble),
+        "student": student,
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _unreachable(uri: str, error: Exception) -> Exception:
+    first = next(iter(str(error).splitlines()), type(error).__name__)
+    if uri.startswith("sqlite:"):
+        return StudyError(f"MLflow cannot open the database '{uri}': {first[:300]}")
+    return ConnectionError(f"MLflow at {uri} does not answer: {first[:300]}")

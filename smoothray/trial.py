@@ -1,0 +1,216 @@
+"""One trial, pure Python: split and scale the data, then distil a teacher's lesson and score the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr
+
+from smoothray.datasets import Dataset, Scaler, TargetScaler, augment, split
+from smoothray.errors import StudentError
+from smoothray.formulas import Program, round_constants, to_latex, to_mathml, to_text, unscale
+from smoothray.scores import mean_squared_error, r2
+from smoothray.seeds import generator, seed
+from smoothray.smoothness import alignment, largest_gradient, mean_squared_jacobian
+from smoothray.students import Candidate, Student, select
+
+Array = NDArray[np.float64]
+PARTS = ("train", "val", "test")
+ROUNDING = 1e-5
+"""Largest change of a prediction that rounding a formula's constants may make, in standard deviations."""
+
+AGREEMENT = 1e-3
+"""Largest root mean square difference of a formula from the student's own, on the standard scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One split of one data set. `raw` is in the data's units; x and y are standardised on train alone."""
+
+    dataset: Dataset
+    number: int
+    seed: int
+    raw: dict[str, Array]
+    x: dict[str, Array]
+    y: dict[str, Array]
+    x_scaler: Scaler
+    y_scaler: TargetScaler
+
+    @classmethod
+    def of(cls, dataset: Dataset, number: int, seed: int) -> Trial:
+        rows = split(len(dataset.y), dataset.name, number, seed)
+        index = {part: getattr(rows, part) for part in PARTS}
+        x_scaler = Scaler.fit(dataset.X[rows.train])
+        y_scaler = TargetScaler.fit(dataset.y[rows.train])
+        return cls(
+            dataset,
+            number,
+            seed,
+            {part: dataset.X[i] for part, i in index.items()},
+            {part: x_scaler.transform(dataset.X[i]) for part, i in index.items()},
+            {part: y_scaler.transform(dataset.y[i]) for part, i in index.items()},
+            x_scaler,
+            y_scaler,
+        )
+
+    def new_points(self, k: int) -> Array:
+        """k new standardised inputs per training row, (k·n, d); the same for every arm of the trial."""
+        rng = generator(self.seed, self.dataset.name, self.number, "augment", k)
+        return augment(self.x["train"], k, rng)
+
+    @property
+    def student_seed(self) -> int:
+        return seed(self.seed, self.dataset.name, self.number, "student")
+
+    def teacher_seeds(self, ensemble: int) -> list[int]:
+        names = (self.seed, self.dataset.name, self.number, "teacher")
+        return [seed(*names, member) for member in range(ensemble)]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a teacher hands to its students, all standardised.
+
+    outputs: its predictions for each part, (n_part,). new: for each k its labels of `new_points(k)`.
+    jacobian, gradient_max: on the test rows. spectral: the layers' bound, None where there is none.
+    seconds: its share of the bank's training time.
+    """
+
+    outputs: dict[str, Array]
+    new: dict[int, Array]
+    jacobian: float
+    gradient_max: float
+    spectral: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A member of a front, in the data's own units, with its predictions back on the standard scale."""
+
+    candidate: Candidate
+    expr: Expr
+    outputs: dict[str, Array]
+    gradients: Array = field(repr=False)
+
+
+def distil(
+    trial: Trial, lesson: Lesson | None, k: int, student: Student, selection: str
+) -> dict[str, Any]:
+    """Fit a student to a lesson (to the labels if there is none) and score the formula it comes to.
+
+    k: new points per training row. selection: "fidelity", "accuracy" or "native".
+
+    Returns the fields of a record that this trial decides. The choice from the front uses validation rows
+    alone; test scores are taken after it and used for nothing.
+
+    Raises StudentError if no formula comes of it.
+    """
+    started = time.perf_counter()
+    inputs, target = trial.x["train"], (lesson.outputs if lesson else trial.y)["train"]
+    if lesson and k:
+        inputs = np.concatenate([inputs, trial.new_points(k)])
+        target = np.concatenate([target, lesson.new[k]])
+    names = trial.dataset.feature_names
+    candidates = student.fit(inputs, target, names, trial.student_seed)
+    members = [_member(trial, candidate) for candidate in candidates]
+    aims = {"accuracy": trial.y["val"], "fidelity": (lesson.outputs if lesson else trial.y)["val"]}
+    losses = {
+        aim: [mean_squared_error(values, member.outputs["val"]) for member in members]
+        for aim, values in aims.items()
+    }
+    chosen = choose(members, losses, selection)
+    front = [
+        {
+            "complexity": member.candidate.complexity,
+            "formula": to_text(member.expr),
+            "mathml": to_mathml(member.expr),
+            "loss": member.candidate.loss,
+            "native": member.candidate.preferred,
+            "chosen": place == chosen,
+            **_scores(trial, lesson, member),
+            **{f"val_loss_{aim}": losses[aim][place][0] for aim in aims},
+            **{f"val_error_{aim}": losses[aim][place][1] for aim in aims},
+            **_smoothness(member),
+        }
+        for place, member in enumerate(members)
+    ]
+    best = front[chosen]
+    fields: dict[str, Any] = {
+        "complexity": best["complexity"],
+        "formula": best["formula"],
+        "latex": to_latex(members[chosen].expr),
+        "undefined_test": int((~np.isfinite(members[chosen].outputs["test"])).sum()),
+        **{f"student_r2_{part}": best[f"r2_{part}"] for part in PARTS},
+        **{f"fidelity_{part}": best[f"fidelity_{part}"] for part in PARTS},
+        "student_jacobian": best["jacobian"],
+        "student_gradient_max": best["gradient_max"],
+        "student_seconds": time.perf_counter() - started,
+        "front": front,
+    }
+    if lesson:
+        fields["alignment"] = alignment(best["jacobian"], lesson.jacobian)
+    return fields
+
+
+def teacher_fields(trial: Trial, lesson: Lesson) -> dict[str, Any]:
+    """The fields of a record that the teacher decides."""
+    return {
+        **{f"teacher_r2_{part}": r2(trial.y[part], lesson.outputs[part]) for part in PARTS},
+        "teacher_jacobian": lesson.jacobian,
+        "teacher_gradient_max": lesson.gradient_max,
+        "teacher_spectral": lesson.spectral,
+        "teacher_seconds": lesson.seconds,
+    }
+
+
+def choose(
+    members: Sequence[Member], losses: Mapping[str, Sequence[tuple[float, float]]], selection: str
+) -> int:
+    """The place of the chosen member: by the student's own rule, or the simplest within one standard error
+    of the best validation loss by fidelity or accuracy."""
+    sizes = [member.candidate.complexity for member in members]
+    if selection == "native":
+        return next(i for i, member in enumerate(members) if member.candidate.preferred)
+    values, errors = zip(*losses[selection], strict=True)
+    return select(values, sizes, errors)
+
+
+def _member(trial: Trial, candidate: Candidate) -> Member:
+    names, x, y = trial.dataset.feature_names, trial.x_scaler, trial.y_scaler
+    rows = trial.raw["train"][:256]
+    expr = unscale(candidate.expr, x.mean, x.scale, y.mean, y.scale, names, rows)
+    expr = round_constants(expr, rows, names, ROUNDING)
+    program = Program(expr, names)
+    outputs = {part: y.transform(program.values(trial.raw[part])) for part in ("train", "val")}
+    values, gradients = program.value_and_gradient(trial.raw["test"])
+    outputs["test"] = y.transform(values)
+    difference = Program(candidate.expr).values(trial.x["train"]) - outputs["train"]
+    if not np.sqrt(np.mean(difference**2)) <= AGREEMENT:
+        raise StudentError(
+            f"the formula {to_text(expr)} in the data's units differs from what the student found; "
+            "please report this with the data"
+        )
+    return Member(candidate, expr, outputs, gradients * x.scale / y.scale)
+
+
+def _scores(trial: Trial, lesson: Lesson | None, member: Member) -> dict[str, float | None]:
+    scores: dict[str, float | None] = {}
+    for part in PARTS:
+        # Where a formula has no value, a user would fall back on the mean: 0 on the standard scale.
+        outputs = np.nan_to_num(member.outputs[part], nan=0.0, posinf=0.0, neginf=0.0)
+        scores[f"r2_{part}"] = r2(trial.y[part], outputs)
+        scores[f"fidelity_{part}"] = r2(lesson.outputs[part], outputs) if lesson else None
+    return scores
+
+
+def _smoothness(member: Member) -> dict[str, float]:
+    finite = member.gradients[np.isfinite(member.gradients).all(1)]
+    if not len(finite):
+        return {"jacobian": float("nan"), "gradient_max": float("nan")}
+    return {"jacobian": mean_squared_jacobian(finite), "gradient_max": largest_gradient(finite)}

@@ -1,0 +1,473 @@
+"""One contract for every student, then what is particular to each, and the choice from a front."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sympy import Float, Symbol
+
+from smoothray.errors import StudentError
+from smoothray.formulas import VOCABULARY, complexity, evaluate, parse, to_text, variables
+from smoothray.students import OPERATORS, STUDENTS, Candidate, make_student, pareto_front, select
+from smoothray.students import base as students_base
+from smoothray.students.gplearn import GplearnStudent, from_program
+from smoothray.students.julia import julia_missing
+from smoothray.students.operon import OperonStudent
+from smoothray.students.pysr import PySRStudent, front_from_equations
+
+TINY = {
+    "operon": {"population_size": 120, "generations": 25},
+    "gplearn": {"population_size": 120, "generations": 8},
+    "pysr": {"niterations": 4, "populations": 4},
+}
+NAMES = ["a", "beta", "x 2"]
+
+
+def _subclasses(family: type) -> set[type]:
+    below = set(family.__subclasses__())
+    return below.union(*map(_subclasses, below)) if below else below
+
+
+def test_no_student_escapes() -> None:
+    ours = {s for s in _subclasses(students_base.Student) if s.__module__.startswith("smoothray.")}
+    assert ours == set(STUDENTS.values())
+    assert set(TINY) == set(STUDENTS)
+    assert all(name == student.name and student.source for name, student in STUDENTS.items())
+
+
+def _student(name: str, **settings):
+    reason = STUDENTS[name].unavailable()
+    if reason is not None:
+        pytest.skip(f"{name}: {reason}")
+    return make_student(name, **{**TINY[name], **settings})
+
+
+@pytest.fixture(
+    params=[pytest.param(n, marks=[pytest.mark.pysr] if n == "pysr" else []) for n in STUDENTS]
+)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 3))
+    y = X[:, 0] * X[:, 1] + 0.5 * X[:, 2] + 0.05 * rng.normal(size=90)
+    return X, (y - y.mean()) / y.std()
+
+
+def test_front_is_a_checked_pareto_front(name, data) -> None:
+    X, y = data
+    front = _student(name, max_size=15).fit(X, y, NAMES, seed=1)
+    assert isinstance(front[0].expr, Float) and front[0].complexity == 1
+    assert front[0].loss == pytest.approx(np.var(y))
+    assert [c.complexity for c in front] == sorted({c.complexity for c in front})
+    assert all(after.loss < before.loss for before, after in pairwise(front))
+    assert sum(c.preferred for c in front) == 1
+    assert front[-1].loss < 0.7 and front[-1].complexity <= 15
+    for candidate in front:
+        assert candidate.complexity == complexity(candidate.expr)
+        assert candidate.loss == pytest.approx(np.mean((evaluate(candidate.expr, X) - y) ** 2))
+        assert candidate.expr.free_symbols <= set(variables(3))
+
+
+def test_same_seed_same_front(name, data) -> None:
+    student = _student(name)
+    assert student.fit(*data, NAMES, seed=4) == student.fit(*data, NAMES, seed=4)
+
+
+def test_constant_target_gives_the_constant(name) -> None:
+    front = _student(name).fit(np.ones((5, 1)), np.full(5, 2.5), ["a"], seed=0)
+    assert front == [Candidate(Float(2.5), 1, 0.0, preferred=True)]
+
+
+def test_few_rows_one_column_smallest_size(name) -> None:
+    student = _student(name, max_size=STUDENTS[name].smallest_size)
+    x = np.linspace(-1, 1, 6)
+    front = student.fit(x[:, None], x**2 - np.mean(x**2), ["a"], seed=0)
+    assert front and front[-1].complexity <= student.max_size
+
+
+def test_every_operator_is_sympys(name, data) -> None:
+    X, y = data
+    binary = [o for o, arity in OPERATORS.items() if arity == 2]
+    unary = [o for o, arity in OPERATORS.items() if arity == 1]
+    for k in range(0, len(unary), 5):
+        student = _student(
+            name, operators=["add", "mul", *binary[2 + k // 3 :][:3], *unary[k : k + 5]]
+        )
+        assert student.fit(X, y, NAMES, seed=k)[-1].loss < 1.0
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"operators": ["add", "sinn"]}, "no operator 'sinn'; did you mean 'sin'"),
+        ({"operators": ["sin"]}, "all take one argument"),
+        ({"operators": []}, "all take one argument"),
+        ({"budget": "quik"}, "did you mean 'quick'"),
+        ({"max_size": 2}, "max_size is 2; give at least"),
+        ({"timeout": 0}, "timeout is 0"),
+        ({"population_sise": 3}, "did you mean 'population_size'"),
+    ],
+)
+def test_what_is_wrong_is_said(name, settings, message) -> None:
+    with pytest.raises(StudentError, match=message):
+        make_student(name, **settings)
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_budgets_and_vocabulary(name) -> None:
+    student = STUDENTS[name]
+    assert list(student.budgets) == ["quick", "standard", "thorough"]
+    assert set(student.vocabulary) == set(OPERATORS)
+    assert set(student.operators) <= set(OPERATORS) <= set(VOCABULARY)
+    assert student(budget="standard", population_size=9).settings == {
+        **student.budgets["standard"],
+        "population_size": 9,
+    }
+
+
+def test_unknown_student() -> None:
+    with pytest.raises(StudentError, match="did you mean 'operon'"):
+        make_student("operan")
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "names", "message"),
+    [
+        (np.zeros((3, 1)), np.zeros(4), ["a"], "shape"),
+        (np.zeros((3, 1)), np.zeros(3), ["a", "b"], "1 columns, but 2 names"),
+        (np.array([[0.0], [np.nan]]), np.zeros(2), ["age"], "column 'age'"),
+        (np.zeros((2, 1)), np.array([0.0, np.inf]), ["age"], "target"),
+        (np.zeros((0, 1)), np.zeros(0), ["a"], "shape"),
+    ],
+)
+def test_unusable_data(X, y, names, message) -> None:
+    with pytest.raises(StudentError, match=message):
+        OperonStudent().fit(X, y, names, seed=0)
+
+
+def test_import_loads_no_program() -> None:
+    code = (
+        "import sys, smoothray.students as s; [c.unavailable() for c in s.STUDENTS.values()]; "
+        "print([m for m in ('torch', 'ray', 'pysr', 'juliacall', 'pyoperon', 'gplearn') "
+        "if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+# The check against the student's own predictions
+
+
+class _Liar(students_base.Student):
+    name = "liar"
+    source = "none"
+    packages = ()
+    budgets = {"quick": {}}
+    vocabulary = dict.fromkeys(OPERATORS)
+    honest = True
+
+    def _search(self, X, y, seed):
+        yield students_base.Found(lambda: Symbol("x0"), X[:, 0] + 0.1)
+        yield students_base.Found(lambda: parse("nosuch(x0)", 1), X[:, 0])
+        yield students_base.Found(lambda: Symbol("x0"), np.full(len(X), np.nan))
+        if self.honest:
+            yield students_base.Found(lambda: 2.0 * Symbol("x0"), 2.0 * X[:, 0], preferred=True)
+            yield students_base.Found(
+                lambda: 1.0 * Symbol("x0"), float(np.mean((X[:, 0] - y) ** 2))
+            )
+
+
+def test_formulas_that_differ_from_the_program_are_dropped() -> None:
+    x = np.linspace(-1, 1, 20)
+    front = _Liar().fit(x[:, None], 2 * x, ["a"], seed=0)
+    assert [to_text(c.expr) for c in front] == ["x0", "2*x0"]
+    assert [c.preferred for c in front] == [False, True]
+
+
+def test_error_where_no_formula_is_the_programs() -> None:
+    student = _Liar()
+    student.honest = False
+    x = np.linspace(-1, 1, 20)
+    with pytest.raises(StudentError, match="none of the 2 formulas"):
+        student.fit(x[:, None], 2 * x, ["a"], seed=0)
+
+
+# Front and selection
+
+
+def _candidates(*points: tuple[int, float], preferred: int | None = None) -> list[Candidate]:
+    return [Candidate(Float(i), c, loss, i == preferred) for i, (c, loss) in enumerate(points)]
+
+
+def test_pareto_front_keeps_what_nothing_beats() -> None:
+    front = pareto_front(_candidates((9, 0.1), (5, 0.3), (5, 0.2), (7, 0.2), (1, 1.0), preferred=3))
+    assert [(c.complexity, c.loss) for c in front] == [(1, 1.0), (5, 0.2), (9, 0.1)]
+    assert [c.preferred for c in front] == [False, True, False]
+
+
+def test_pareto_front_without_a_choice_prefers_the_largest() -> None:
+    assert [c.preferred for c in pareto_front(_candidates((1, 1.0), (3, 0.5)))] == [False, True]
+    assert pareto_front([]) == []
+
+
+@pytest.mark.parametrize(
+    ("losses", "complexities", "errors", "chosen"),
+    [
+        ([1.0, 0.5, 0.45], [1, 5, 9], [0.1, 0.1, 0.1], 1),
+        ([1.0, 0.5, 0.45], [1, 5, 9], [9.0, 9.0, 0.01], 2),  # the best one's own error counts
+        ([0.5, 0.45, 0.4], [5, 5, 9], [0.1, 0.1, 0.1], 1),  # a tie in size goes by loss
+        ([np.nan, np.inf, 0.4], [1, 2, 9], [0.1, 0.1, 0.1], 2),
+        ([-np.inf, 0.4], [1, 9], [0.0, 0.0], 1),
+        ([0.4, 0.4], [9, 3], [np.nan, np.nan], 1),
+        ([0.5, 0.4], [1, 3], [np.inf, np.inf], 1),
+    ],
+)
+def test_select(losses, complexities, errors, chosen) -> None:
+    assert select(losses, complexities, errors) == chosen
+
+
+def test_select_without_a_finite_loss() -> None:
+    with pytest.raises(StudentError, match="finite"):
+        select([np.nan, np.inf], [1, 2], [0.0, 0.0])
+
+
+# Operon
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operon_tree_is_read_as_operon_evaluates_it(operator) -> None:
+    op = pytest.importorskip("pyoperon")
+    from smoothray.students.operon import from_tree
+
+    X = np.random.default_rng(0).uniform(0.1, 0.9, size=(20, 2))
+    data_set = op.Dataset(np.asfortranarray(X))
+    inputs = sorted(data_set.Variables, key=lambda v: v.Index)
+    # The first argument is the one directly before the function.
+    leaves = [_weighted(op, inputs[1], 0.7), _weighted(op, inputs[0], 0.9)]
+    leaves = leaves[2 - OPERATORS[operator] :]
+    function = op.Node(getattr(op.NodeType, OperonStudent.vocabulary[operator].capitalize()))
+    tree = op.Tree([*leaves, function]).UpdateNodes()
+    own = op.Evaluate(op.DispatchTable(), tree, data_set, op.Range(0, 20))
+    symbols = dict(zip([v.Hash for v in inputs], variables(2), strict=True))
+    assert evaluate(from_tree(tree, symbols), X) == pytest.approx(own.reshape(-1), rel=1e-4)
+
+
+def _weighted(op, variable, weight: float):
+    node = op.Node.Variable(weight)
+    node.HashValue = variable.Hash
+    return node
+
+
+def test_operon_timeout_ends_a_long_fit(data) -> None:
+    student = _student("operon", budget="thorough", timeout=1, generations=100_000)
+    assert len(student.fit(*data, NAMES, seed=0)) > 1
+
+
+# gplearn
+
+
+def test_gplearn_program_is_read_in_prefix_order() -> None:
+    functions = pytest.importorskip("gplearn.functions")
+    sub = functions._Function(np.subtract, "sub", 2)
+    sin = functions._Function(np.sin, "sin", 1)
+    X = np.random.default_rng(0).normal(size=(9, 2))
+    expr = from_program([sub, sin, 1, sub, 0, 0.5], variables(2))
+    assert evaluate(expr, X) == pytest.approx(np.sin(X[:, 1]) - (X[:, 0] - 0.5))
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_gplearn_operator_is_sympys(operator) -> None:
+    X = np.random.default_rng(0).uniform(0.1, 0.9, size=(20, 2))
+    columns = X.T[: OPERATORS[operator]]
+    expr = VOCABULARY[operator][1](*variables(len(columns)))
+    assert evaluate(expr, X) == pytest.approx(GplearnStudent.vocabulary[operator](*columns))
+
+
+# PySR, without Julia: against the installed package's source
+
+
+def _pysr_source(file: str) -> ast.Module:
+    try:
+        path = importlib.metadata.distribution("pysr").locate_file(f"pysr/{file}")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package pysr is not installed")
+    return ast.parse(Path(str(path)).read_text(encoding="utf-8"))
+
+
+def _function(module: ast.Module, name: str, owner: str | None = None) -> ast.FunctionDef:
+    bodies = [n.body for n in ast.walk(module) if isinstance(n, ast.ClassDef) and n.name == owner]
+    for node in bodies[0] if owner else module.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    raise AssertionError(f"pysr has no {owner}.{name}")
+
+
+def _argument_annotations() -> dict[str, str]:
+    arguments = _function(_pysr_source("sr.py"), "__init__", "PySRRegressor").args
+    return {a.arg: ast.unparse(a.annotation) for a in [*arguments.args[1:], *arguments.kwonlyargs]}
+
+
+@pytest.mark.parametrize("budget", PySRStudent.budgets)
+def test_pysr_takes_every_argument(budget) -> None:
+    known = _argument_annotations()
+    given = PySRStudent(budget=budget, timeout=60).arguments(seed=1, directory="out")
+    assert set(given) <= set(known)
+    for key, value in given.items():
+        allowed = known[key]
+        if isinstance(value, str):
+            assert "str" in allowed or repr(value) in allowed, key
+        elif isinstance(value, list | dict | bool):
+            assert type(value).__name__ in allowed, key
+        else:
+            assert "int" in allowed or "float" in allowed, key
+    assert given["deterministic"] is True and given["parallelism"] == "serial"
+    assert (given["random_state"], given["output_directory"]) == (1, "out")
+
+
+def test_pysr_has_the_members_that_are_used() -> None:
+    source = _pysr_source("sr.py")
+    _function(source, "get_best", "PySRRegressor")
+    renamed = {
+        key.value: value.value
+        for node in ast.walk(_function(source, "_postprocess_dataframe", "PySRRegressor"))
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+    }
+    assert {"loss", "equation"} <= set(renamed.values())
+
+
+def test_pysr_operators_are_read_by_parse() -> None:
+    mappings = next(
+        node.value
+        for node in _pysr_source("export_sympy.py").body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "sympy_mappings"
+    )
+    printed = {key.value for key in mappings.keys}
+    infix = {"+", "-", "*", "/", "^"}
+    for operator, symbol in PySRStudent.vocabulary.items():
+        name = symbol.partition("(")[0]
+        assert name in infix | printed | {"aq"}, operator
+        assert name in infix or name in VOCABULARY
+
+
+def test_pysr_environment_is_juliacalls() -> None:
+    try:
+        path = importlib.metadata.distribution("juliacall").locate_file("juliacall/__init__.py")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package juliacall is not installed")
+    text = Path(str(path)).read_text(encoding="utf-8")
+    for variable in PySRStudent.environment:
+        option = variable.removeprefix("PYTHON_JULIACALL_").lower()
+        assert f"'{option}'" in text, variable
+
+
+def test_pysr_front_is_read_from_its_equations() -> None:
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    texts = [
+        "0.25",
+        "x1",
+        "x0 * 2.5e-1",
+        "aq(sin(x0), x1) - (square(x1) / 3.0)",
+        "x0 ^ 2 + bad(x1)",
+    ]
+    values = np.sin(X[:, 0]) / np.sqrt(1 + X[:, 1] ** 2) - X[:, 1] ** 2 / 3
+    frame = pd.DataFrame(
+        {
+            "complexity": [1, 1, 3, 9, 10],
+            "loss": [1.0, 1.0, 1.0, float(np.mean((values - X[:, 0]) ** 2)), 0.1],
+            "equation": texts,
+        },
+        index=[0, 1, 2, 5, 7],
+    )
+    found = front_from_equations(
+        frame, dict(zip(["x0", "x1"], variables(2), strict=True)), chosen=5
+    )
+    assert evaluate(found[3].build(), X) == pytest.approx(values)
+    assert [f.preferred for f in found] == [False, False, False, True, False]
+    with pytest.raises(StudentError, match="bad"):
+        found[4].build()
+
+
+def test_pysr_needs_a_size_of_seven() -> None:
+    with pytest.raises(StudentError, match="at least 7"):
+        PySRStudent(max_size=6)
+
+
+# Where Julia is looked for
+
+
+@pytest.fixture
+def no_julia(monkeypatch, tmp_path) -> Path:
+    for variable in ("JULIACALL_EXE", "JULIACALL_PROJECT", "JULIAPKG_EXE", "JULIAPKG_OFFLINE"):
+        monkeypatch.delenv(f"PYTHON_{variable}", raising=False)
+    monkeypatch.setenv("PYTHON_JULIAPKG_PROJECT", str(tmp_path / "project"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path
+
+
+def _executable(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_julia_nowhere(no_julia) -> None:
+    assert "Julia is not installed" in str(julia_missing())
+
+
+def test_pysr_says_why_it_cannot_fit(no_julia, data) -> None:
+    with pytest.raises(StudentError, match="pysr cannot run here: "):
+        PySRStudent().fit(*data, NAMES, seed=0)
+
+
+def test_pysr_does_not_start_beside_torch(monkeypatch) -> None:
+    monkeypatch.delitem(sys.modules, "juliacall", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", ast)
+    with pytest.raises(StudentError, match="process of its own"):
+        PySRStudent()._load()
+
+
+@pytest.mark.parametrize(
+    "place", ["bin/julia", "bin/juliaup", "project/pyjuliapkg/install/bin/julia"]
+)
+def test_julia_is_found(no_julia, monkeypatch, place) -> None:
+    _executable(no_julia / place)
+    assert julia_missing() is None
+    monkeypatch.setenv("PYTHON_JULIAPKG_OFFLINE", "yes")
+    assert "OFFLINE" in str(julia_missing())  # its packages are still to be installed
+
+
+def test_julia_is_found_in_the_resolved_environment(no_julia, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHON_JULIAPKG_OFFLINE", "yes")
+    julia = _executable(no_julia / "elsewhere" / "julia")
+    meta = no_julia / "project" / "pyjuliapkg" / "meta.json"
+    meta.parent.mkdir(parents=True)
+    meta.write_text(f'{{"executable": "{julia}"}}')
+    assert julia_missing() is None
+    julia.unlink()
+    assert julia_missing() is not None
+
+
+def test_julia_given_by_variables(no_julia, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHON_JULIAPKG_EXE", str(no_julia / "julia"))
+    assert "PYTHON_JULIAPKG_EXE" in str(julia_missing())
+    _executable(no_julia / "julia")
+    assert julia_missing() is None
+    monkeypatch.setenv("PYTHON_JULIACALL_EXE", str(no_julia / "julia"))
+    assert "together" in str(julia_missing())
+    monkeypatch.setenv("PYTHON_JULIACALL_PROJECT", str(no_julia))
+    assert julia_missing() is None
