@@ -30,15 +30,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[64, 150, 1000])
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    print(f"{NETWORKS} networks 64-64 tanh, {FEATURES} features, {options.steps} steps, "
-          f"{torch.get_num_threads()} threads, {options.device}")
+    print(
+        f"{NETWORKS} networks 64-64 tanh, {FEATURES} features, {options.steps} steps, "
+        f"{torch.get_num_threads()} threads, {options.device}"
+    )
     print(f"{'rows':>6} {'loop s':>8} {'bank s':>8} {'ratio':>7}  largest difference (float64)")
     for n in options.rows:
         training = Training(steps=options.steps, patience=options.steps)
         difference = compare(make_rows(n, torch.float64, options.device), Training(20, patience=20))
         rows = make_rows(n, torch.float32, options.device)
-        times = [(timed(loop, rows, training), timed(bank, rows, training))
-                 for _ in range(options.rounds)]
+        times = [
+            (timed(loop, rows, training), timed(bank, rows, training))
+            for _ in range(options.rounds)
+        ]
         slow, fast = (statistics.median(column) for column in zip(*times, strict=True))
         ratio = statistics.median(a / b for a, b in times)
         print(f"{n:>6} {slow:>8.2f} {fast:>8.2f} {ratio:>6.1f}×  {difference:.1e}")
@@ -53,8 +57,14 @@ def make_rows(n: int, dtype: torch.dtype, device: str) -> Rows:
 
 
 def bank(rows: Rows, training: Training) -> torch.Tensor:
-    trained = train_bank(lambda: MLP(FEATURES), rows, PENALTIES["jacobian"](),
-                         [STRENGTH] * NETWORKS, list(range(NETWORKS)), training)
+    trained = train_bank(
+        lambda: MLP(FEATURES),
+        rows,
+        PENALTIES["jacobian"](),
+        [STRENGTH] * NETWORKS,
+        list(range(NETWORKS)),
+        training,
+    )
     return trained.predict(rows.x_val)
 
 

@@ -75,7 +75,9 @@ def run(
 
     failures = sum(record["status"] == "failed" for record in outcome.records.values())
     if failures:
-        say(f"{failures} trials failed; --retry-failed tries them again. Their reasons: smoothray ui")
+        say(
+            f"{failures} trials failed; --retry-failed tries them again. Their reasons: smoothray ui"
+        )
     say(f"Browse the runs: smoothray ui    All records as a table: "
         f"smoothray export {loaded.name} {loaded.name}.parquet")  # fmt: skip
 
@@ -114,9 +116,9 @@ def _show(records: list[dict[str, Any]]) -> None:
     if not records:
         return
     import pandas as pd
+    from smoothray_analysis import summarise
 
     from smoothray.console import out, summary_table
-    from smoothray_analysis import summarise
 
     columns = [name for name in records[0] if name not in ("front", "bank")]
     frame = pd.DataFrame([{name: record[name] for name in columns} for record in records])

@@ -1,4 +1,4 @@
-"""What a person sees: tables, progress, plain lines. Tables go to standard output, all else to standard error."""
+"""What a person sees: tables on standard output, progress and plain lines on standard error."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class StudyProgress:
             totals = totals + Counter(all=sum(totals.values()))
             done = done + Counter(all=sum(done.values()))
         self._tasks = {
-            name: self._bars.add_task(escape(name), total=totals[name], completed=done[name], note="")
+            name: self._bars.add_task(
+                escape(name), total=totals[name], completed=done[name], note=""
+            )
             for name in names
         }
         self._failures: Counter[str] = Counter()

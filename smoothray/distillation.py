@@ -114,7 +114,5 @@ def _teach(
     return lessons
 
 
-def _fit(
-    trial: Trial, lesson: Lesson | None, k: int, student: StudentSettings
-) -> dict[str, Any]:
+def _fit(trial: Trial, lesson: Lesson | None, k: int, student: StudentSettings) -> dict[str, Any]:
     return distil(trial, lesson, k, student.build(), student.selection)

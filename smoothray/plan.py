@@ -57,6 +57,10 @@ class Key:
         return "/".join(map(str, (*parts, self.student, self.trial)))
 
 
+Teacher = tuple[str, str, float | None, int]
+"""What a bank of teachers is trained for: data set, penalty, strength, ensemble."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One bank of teachers and the fits that learn from it.
@@ -82,7 +86,8 @@ def arms(study: Study, dataset: str) -> list[Arm]:
     found: list[Arm] = []
     settings: list[tuple[str, tuple[float | None, ...]]] = [(b, (None,)) for b in study.baselines]
     settings += [
-        (name, strengths.of(study.seed, dataset, name)) for name, strengths in study.penalties.items()
+        (name, strengths.of(study.seed, dataset, name))
+        for name, strengths in study.penalties.items()
     ]
     for penalty, strengths_ in settings:
         if not PENALTIES[penalty].has_teacher:
@@ -113,15 +118,15 @@ def jobs(wanted: Iterable[Key], recorded: Mapping[Key, Collection[int]]) -> list
 
     recorded: the keys that have a record, each with the trials of the bank it was trained in.
     """
-    banks: dict[tuple[Any, ...], set[tuple[int, ...]]] = {}
+    banks: dict[Teacher, set[tuple[int, ...]]] = {}
     for key, bank in recorded.items():
         if bank:
             banks.setdefault(_teacher(key), set()).add(tuple(sorted(bank)))
-    missing: dict[tuple[Any, ...], list[Key]] = {}
+    missing: dict[Teacher, list[Key]] = {}
     for key in wanted:
         if key not in recorded:
             missing.setdefault(_teacher(key), []).append(key)
-    found = []
+    found: list[Job] = []
     for teacher, lacking in missing.items():
         rest = lacking
         for bank in sorted(banks.get(teacher, ())):
@@ -135,5 +140,5 @@ def jobs(wanted: Iterable[Key], recorded: Mapping[Key, Collection[int]]) -> list
     return found
 
 
-def _teacher(key: Key) -> tuple[str, str, float | None, int]:
+def _teacher(key: Key) -> Teacher:
     return key.dataset, key.arm.penalty, key.arm.strength, key.arm.ensemble

@@ -21,8 +21,8 @@ RETRY_SECONDS = 10.0
 class Recorder:
     """A study's records, kept on disk and delivered to MLflow; a context manager.
 
-    What the journal and MLflow hold already is in `records` from the start. Where MLflow is away, the study goes
-    on: the journal keeps what is not delivered, and the next start delivers it.
+    What the journal and MLflow hold already is in `records` from the start. Where MLflow is away, the
+    study goes on: the journal keeps what is not delivered, and the next start delivers it.
     """
 
     def __init__(
@@ -86,8 +86,9 @@ class Recorder:
 
     def _load(self) -> None:
         identity = None
-        entries = 0
-        for entries, entry in enumerate(self.journal.entries(), start=1):
+        empty = True
+        for entry in self.journal.entries():
+            empty = False
             if entry["kind"] == "study":
                 identity = entry["identity"]
             elif entry["kind"] == "record":
@@ -100,7 +101,7 @@ class Recorder:
         try:
             if self.tracker.open():
                 # Without a journal nothing says which trials were delivered but are in no table yet.
-                self._all_in_doubt = entries == 0
+                self._all_in_doubt = empty
                 identity = identity or self.tracker.identity()
                 for record in self.tracker.records():
                     if Key.of(record) not in self.records:
@@ -109,7 +110,9 @@ class Recorder:
             else:
                 self.delivered.clear()
         except ConnectionError as error:
-            self.say(f"{error}. The study runs all the same; its records wait in {self.journal.path}.")
+            self.say(
+                f"{error}. The study runs all the same; its records wait in {self.journal.path}."
+            )
         if identity is None:
             self.journal.append("study", identity=self.identity)
         else:
@@ -187,9 +190,7 @@ class Recorder:
         return True
 
 
-def refuse_difference(
-    study: str, recorded: Mapping[str, Any], given: Mapping[str, Any]
-) -> None:
+def refuse_difference(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raise StudyError unless the study as given may continue the recorded one."""
     lines = []
     for name in ("seed", "teacher", "students"):

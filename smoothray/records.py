@@ -26,7 +26,11 @@ MEMBER = pa.struct(
         ("chosen", pa.bool_()),
         *[(f"r2_{part}", REAL) for part in _PARTS],
         *[(f"fidelity_{part}", REAL) for part in _PARTS],
-        *[(f"val_{what}_{aim}", REAL) for what in ("loss", "error") for aim in ("accuracy", "fidelity")],
+        *[
+            (f"val_{what}_{aim}", REAL)
+            for what in ("loss", "error")
+            for aim in ("accuracy", "fidelity")
+        ],
         ("jacobian", REAL),
         ("gradient_max", REAL),
     ]
@@ -78,7 +82,11 @@ Record = dict[str, Any]
 
 
 def new_record(
-    study: str, key: Key, sizes: Mapping[str, int], fingerprint: str, bank: Iterable[int],
+    study: str,
+    key: Key,
+    sizes: Mapping[str, int],
+    fingerprint: str,
+    bank: Iterable[int],
     selection: str,
 ) -> Record:
     """A record with its key and every other field empty; status "ok"."""

@@ -102,7 +102,6 @@ def print_result(found: Distillation, student: str, seed: int) -> None:
 def write_files(found: Distillation, student: str, seed: int, folder: Path) -> list[Path]:
     """Write result.json, formula.txt, formula.tex, formula.py, front.csv and front.png."""
     import pandas as pd
-
     from smoothray_analysis.pictures import front_picture
 
     folder.mkdir(parents=True, exist_ok=True)

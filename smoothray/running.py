@@ -15,9 +15,10 @@ from smoothray.datasets.specs import did_you_mean
 from smoothray.errors import StudyError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Job, Key, jobs, keys
-from smoothray.records import Record
 from smoothray.recorder import Recorder
+from smoothray.records import Record
 from smoothray.study import Study, load_study
+from smoothray.tracking import Cell
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _work(
     datasets: Mapping[str, Dataset],
     wanted: Sequence[Key],
     recorder: Recorder,
-    due: Counter[tuple[object, ...]],
+    due: Counter[Cell],
     cores: int | None,
 ) -> None:
     # Ray takes a second to load, which commands that do not run a study should not wait for.
@@ -87,12 +88,15 @@ def _work(
 
     totals = Counter(key.dataset for key in wanted)
     done = totals - Counter(key.dataset for job in todo for key in job.fits)
-    with ray_session(cores), StudyProgress(totals, done) as progress:
-        with closing(run_jobs(study, todo, datasets)) as records:
-            for record in records:
-                recorder.add(record)
-                due[Key.of(record).cell] -= 1
-                progress.count(record["dataset"], record["status"] == "failed")
+    with (
+        ray_session(cores),
+        StudyProgress(totals, done) as progress,
+        closing(run_jobs(study, todo, datasets)) as records,
+    ):
+        for record in records:
+            recorder.add(record)
+            due[Key.of(record).cell] -= 1
+            progress.count(record["dataset"], record["status"] == "failed")
 
 
 def _finish(recorder: Recorder, stopped: bool) -> None:

@@ -168,8 +168,9 @@ class Study(Strict):
     datasets: tuple[Any, ...] = Field(description="A suite's name, or a list of data sets.")
     trials: int = Field(default=10, ge=1, le=10_000)
     penalties: dict[str, Strengths] = Field(
-        default={}, description="Each penalty's strengths: a list, a distribution, or nothing for "
-        "five on its default range."
+        default={},
+        description="Each penalty's strengths: a list, a distribution, or nothing for "
+        "five on its default range.",
     )
     baselines: tuple[Literal["none", "direct"], ...] = ("none", "direct")
     augment: Axis = Field(

@@ -154,7 +154,8 @@ def distil(
         "front": front,
     }
     if lesson:
-        fields["alignment"] = alignment(best["jacobian"], lesson.jacobian)
+        roughness = _smoothness(members[chosen])["jacobian"]
+        fields["alignment"] = alignment(roughness, lesson.jacobian)
     return fields
 
 

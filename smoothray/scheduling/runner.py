@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -24,7 +24,7 @@ TICK = 0.5
 
 def run_jobs(
     study: Study, jobs: Sequence[Job], datasets: Mapping[str, Dataset]
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Run the jobs inside a `ray_session`; each record is yielded as soon as it exists.
 
     Closing the generator ends all work under way.
@@ -37,9 +37,7 @@ def run_jobs(
 
 
 class _Runner:
-    def __init__(
-        self, study: Study, jobs: Sequence[Job], datasets: Mapping[str, Dataset]
-    ) -> None:
+    def __init__(self, study: Study, jobs: Sequence[Job], datasets: Mapping[str, Dataset]) -> None:
         self.study = study
         self.datasets = datasets
         self.references = {name: ray.put(dataset) for name, dataset in datasets.items()}
@@ -122,6 +120,4 @@ class _Runner:
         sizes = {part: len(rows) for part, rows in trial.y.items()}
         bank = job.trials if PENALTIES[job.penalty].has_teacher else ()
         selection = self.settings[key.student].selection
-        return new_record(
-            self.study.name, key, sizes, dataset.fingerprint, bank, selection
-        )
+        return new_record(self.study.name, key, sizes, dataset.fingerprint, bank, selection)

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -20,7 +21,9 @@ def ray_session(cores: int | None = None) -> Iterator[None]:
     import ray
 
     address = os.environ.get("RAY_ADDRESS") or "local"
-    local = {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
+    local: dict[str, Any] = (
+        {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
+    )
     ray.init(
         address=address,
         log_to_driver=False,

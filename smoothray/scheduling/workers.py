@@ -18,7 +18,9 @@ from smoothray.trial import Lesson, Trial, distil, teacher_fields
 # No cores are asked for: the student actors hold them all for the whole study, and neither kind of work
 # may wait for the other. The runner bounds how many teacher tasks there are at a time.
 @ray.remote(num_cpus=0, max_retries=2)
-def teach_job(dataset: Dataset, job: Job, settings: TeacherSettings, seed: int) -> list[Lesson | str]:
+def teach_job(
+    dataset: Dataset, job: Job, settings: TeacherSettings, seed: int
+) -> list[Lesson | str]:
     """The lessons of a job's trials, or the reasons why their teachers failed."""
     import torch
 
@@ -46,9 +48,7 @@ class StudentActor:
             student.warm_up()
         return True
 
-    def fit(
-        self, dataset: Dataset, key: Key, lesson: Lesson | None, blank: Record
-    ) -> Record:
+    def fit(self, dataset: Dataset, key: Key, lesson: Lesson | None, blank: Record) -> Record:
         """The record of a trial; failed, with the reason, where no formula came of it."""
         trial = Trial.of(dataset, key.trial, self.seed)
         record = {**blank, **(teacher_fields(trial, lesson) if lesson else {})}

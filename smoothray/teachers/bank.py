@@ -123,7 +123,9 @@ def train_bank(
     size = chunk_size(networks[0], rows, training.batch_size, memory_bytes)
     chunks = [slice(start, start + size) for start in range(0, len(seeds), size)]
     banks = [
-        _train_chunk(networks[part], rows.chunk(part), penalty, strengths[part], seeds[part], training)
+        _train_chunk(
+            networks[part], rows.chunk(part), penalty, strengths[part], seeds[part], training
+        )
         for part in chunks
     ]
     return _concatenate(banks, chunks, time.perf_counter() - started)
@@ -255,8 +257,7 @@ class _Run:
             newly = self.training_on & ~healthy
             self.diverged[self.alive] = torch.where(newly, step + 1, self.diverged[self.alive])
             self.training_on &= healthy
-            gradients = self._masked(gradients)
-            self._adam(gradients, step)
+            self._adam(self._masked(gradients), step)
 
     def _masked(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Gradients with those of stopped networks at zero, whatever they hold (0 · nan is nan)."""
@@ -264,7 +265,7 @@ class _Run:
             torch.where(self.training_on.view(-1, *[1] * (g.ndim - 1)), g, 0.0) for g in gradients
         ]
 
-    def _adam(self, gradients: Sequence[Tensor], step: int) -> None:
+    def _adam(self, gradients: list[Tensor], step: int) -> None:
         values = list(self.parameters.values())
         mean, square = list(self.mean.values()), list(self.square.values())
         torch._foreach_lerp_(mean, gradients, 1 - BETA_1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
-from smoothray.teachers.mlp import Workspace
+from smoothray.teachers.mlp import MLP, Workspace
 
 Parameters = dict[str, Tensor]
 """A bank's parameters by name, each with a leading axis of B networks."""
@@ -17,7 +17,7 @@ Parameters = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Any row-wise module through `vmap`; a module that evaluates stacks itself is left to do so."""
+    """Any row-wise module through `vmap`; an MLP evaluates its stacks itself."""
 
     module: nn.Module
     workspace: Workspace = field(default_factory=Workspace)
@@ -32,13 +32,13 @@ class Evaluator:
 
     def value(self, parameters: Parameters, x: Tensor) -> Tensor:
         """(B, n, d) -> (B, n)."""
-        if hasattr(self.module, "stacked_value"):
+        if isinstance(self.module, MLP):
             return self.module.stacked_value(parameters, x, self.workspace)
         return vmap(self._call)(parameters, x)
 
     def value_and_gradient(self, parameters: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, n, d) -> (B, n), (B, n, d); the gradients may stand in a buffer that the next call uses."""
-        if hasattr(self.module, "stacked_value_and_gradient"):
+        if isinstance(self.module, MLP):
             return self.module.stacked_value_and_gradient(parameters, x, self.workspace)
         return vmap(self._call_and_gradient)(parameters, x)
 
@@ -46,6 +46,6 @@ class Evaluator:
         return functional_call(self.module, parameters, (x,))
 
     def _call_and_gradient(self, parameters: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
-        value, pull_back = vjp(lambda inputs: self._call(parameters, inputs), x)
+        value, pull_back, *_ = vjp(lambda inputs: self._call(parameters, inputs), x)
         (gradient,) = pull_back(torch.ones_like(value))
         return value, gradient

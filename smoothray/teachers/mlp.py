@@ -61,9 +61,7 @@ def _softplus_bend(a: Tensor, slope: Tensor, p: Tensor, q: Tensor, out: Tensor) 
 
 ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(nn.Tanh, _tanh, _tanh_slope, _tanh_bend),
-    "relu": Activation(
-        nn.ReLU, torch.relu_, lambda a, out: out.copy_(a > 0), _relu_bend
-    ),
+    "relu": Activation(nn.ReLU, torch.relu_, lambda a, out: out.copy_(a > 0), _relu_bend),
     "softplus": Activation(nn.Softplus, _softplus, _softplus_slope, _softplus_bend),
 }
 

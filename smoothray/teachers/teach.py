@@ -50,9 +50,7 @@ def teach(
         PENALTIES[penalty](),
         np.repeat(strengths, ensemble).tolist(),
         [member for trial in trials for member in trial.teacher_seeds(ensemble)],
-        Training(
-            settings.steps, settings.learning_rate, settings.patience, settings.batch_size
-        ),
+        Training(settings.steps, settings.learning_rate, settings.patience, settings.batch_size),
     )
     return _lessons(bank, trials, rows, ensemble, augments)
 
