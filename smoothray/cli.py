@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,6 +57,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option(help="Try failed trials again.")] = False,
 ) -> None:
     """Run a study, or what is missing of it. Options override the file."""
+    from smoothray.console import say
     from smoothray.running import run_study
 
     overrides = {"trials": trials, "name": name, "seed": seed}
@@ -64,15 +66,11 @@ def run(
     only = [part.strip() for part in datasets.split(",") if part.strip()]
     outcome = run_study(loaded, only, cores=cores, retry_failed=retry_failed)
     _show(list(outcome.records.values()))
-    again = " ".join(["smoothray", *sys.argv[1:]])
     if outcome.stopped:
-        from smoothray.console import say
-
+        again = shlex.join(["smoothray", *sys.argv[1:]])
         done = len(outcome.wanted) - outcome.missing
         say(f"Stopped: {done} of {len(outcome.wanted)} trials are recorded. To go on: {again}")
         raise typer.Exit(INTERRUPTED)
-    from smoothray.console import say
-
     failures = sum(record["status"] == "failed" for record in outcome.records.values())
     if failures:
         say(
@@ -118,11 +116,11 @@ def _show(records: list[dict[str, Any]]) -> None:
     import pandas as pd
     from smoothray_analysis import summarise
 
-    from smoothray.console import out, summary_table
+    from smoothray.console import show, summary_table
 
     columns = [name for name in records[0] if name not in ("front", "bank")]
     frame = pd.DataFrame([{name: record[name] for name in columns} for record in records])
-    out.print(summary_table(summarise(frame)))
+    show(summary_table(summarise(frame)))
 
 
 @app.command()
@@ -157,11 +155,17 @@ def distill(
     reason = settings.build().unavailable()
     if reason:
         raise StudyError(f"the student '{student}' cannot run here: {reason}")
-    if out is not None and out.exists() and not out.is_dir():
-        raise StudyError(f"--out {out} is a file; give a folder")
+    if jobs == 0:
+        raise StudyError("--jobs takes a number of processes, or -1 for a core each, not 0")
     dataset = load_dataset(parse_spec({"file": str(file), "target": target}))
     for notice in dataset.notices:
         say(notice)
+
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"--out {out} cannot be a folder: {error.strerror}") from None
 
     from smoothray.distillation import distill as distill_dataset
     from smoothray.results import print_result, result, write_files
@@ -230,21 +234,21 @@ def ui(
 @app.command()
 def datasets() -> None:
     """List the suites and their data sets."""
-    from smoothray.console import out, rows_table
+    from smoothray.console import rows_table, show
     from smoothray.datasets import SUITES
 
     rows = [(suite, text) for suite, texts in SUITES.items() for text in texts]
-    out.print(rows_table("Suites", ("suite", "data set"), rows))
+    show(rows_table("Suites", ("suite", "data set"), rows))
 
 
 @app.command()
 def doctor() -> None:
     """Say which students, devices and data sources work here, and why the others do not."""
-    from smoothray.console import out, rows_table
+    from smoothray.console import rows_table, show
     from smoothray.doctor import findings
 
     rows = [(f.kind, f.name, "yes" if f.works else "no", f.detail) for f in findings()]
-    out.print(rows_table(f"smoothray {smoothray.__version__}", ("", "", "works", ""), rows))
+    show(rows_table(f"smoothray {smoothray.__version__}", ("", "", "works", ""), rows))
 
 
 def main() -> None:

@@ -32,6 +32,11 @@ def say(text: str) -> None:
     err.print(escape(text), soft_wrap=True)
 
 
+def show(table: Table) -> None:
+    """Print a table; in a file or a pipe as wide as it needs, so that nothing is cut off."""
+    (out if out.is_terminal else Console(width=10_000, highlight=False)).print(table)
+
+
 class StudyProgress:
     """One line per data set with what is done and the time left; silent where nobody looks."""
 

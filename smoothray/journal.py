@@ -52,7 +52,11 @@ class Journal:
                 f"cannot write the journal {self.path}: {error.strerror}; "
                 "set SMOOTHRAY_JOURNAL to a folder that can be written"
             ) from None
-        self._cut_torn_end()
+        try:
+            self._cut_torn_end()
+        except StudyError:
+            self._close()
+            raise
         return self
 
     def __exit__(
@@ -61,17 +65,22 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._file is not None
-        self._file.close()
-        self._file = None
+        self._close()
+
+    def _close(self) -> None:
+        with self._lock:
+            assert self._file is not None
+            self._file.close()
+            self._file = None
 
     def append(self, kind: str, **entry: Any) -> None:
-        """Write one entry; it is on disk when this returns."""
+        """Write one entry; it is on disk when this returns. Raises StudyError if the journal is closed."""
         line = json.dumps({"kind": kind, **entry}, separators=(",", ":")) + "\n"
         packer = zlib.compressobj(6, zlib.DEFLATED, GZIP)
         packed = packer.compress(line.encode()) + packer.flush()
         with self._lock:
-            assert self._file is not None, "the journal is not open for writing"
+            if self._file is None:
+                raise StudyError(f"the journal {self.path} is not open for writing")
             self._file.write(packed)
             self._file.flush()
             os.fsync(self._file.fileno())

@@ -34,7 +34,8 @@ class Recorder:
         self.records: dict[Key, Record] = {}
         self.delivered: set[Key] = set()
         self._in_doubt: set[Key] = set()
-        self._all_in_doubt = False
+        self._all_in_doubt = True
+        self._met = False
         self._queue: queue.Queue[Record | None] = queue.Queue()
         self._complete: Callable[[Cell], bool] = lambda cell: True
         self._thread = threading.Thread(target=self._deliver_all, name="recorder", daemon=True)
@@ -77,7 +78,7 @@ class Recorder:
         """Deliver what is left; returns how many records MLflow still lacks."""
         self._queue.put(None)
         self._thread.join(timeout)
-        return sum(key not in self.delivered for key in self.records)
+        return sum(key not in self.delivered for key in list(self.records))
 
     @property
     def problem(self) -> str | None:
@@ -85,38 +86,52 @@ class Recorder:
         return self._problem
 
     def _load(self) -> None:
-        identity = None
-        empty = True
+        recorded = None
+        by_name: dict[str, Key] = {}
         for entry in self.journal.entries():
-            empty = False
+            # Without a journal nothing says which trials were delivered but are in no table yet.
+            self._all_in_doubt = False
             if entry["kind"] == "study":
-                identity = entry["identity"]
+                recorded = entry["identity"]
             elif entry["kind"] == "record":
                 key = Key.of(entry["record"])
                 self.records[key] = entry["record"]
+                by_name[str(key)] = key
                 self.delivered.discard(key)
             elif entry["kind"] == "delivered" and entry["to"] == self.tracker.uri:
-                names = set(entry["keys"])
-                self.delivered |= {key for key in self.records if str(key) in names}
+                self.delivered |= {by_name[name] for name in entry["keys"] if name in by_name}
+        if recorded is not None:
+            self.identity = continued(self.study, recorded, self.identity)
         try:
-            if self.tracker.open():
-                # Without a journal nothing says which trials were delivered but are in no table yet.
-                self._all_in_doubt = empty
-                identity = identity or self.tracker.identity()
-                for record in self.tracker.records():
-                    if Key.of(record) not in self.records:
-                        self.records[Key.of(record)] = record
-                        self.delivered.add(Key.of(record))
-            else:
-                self.delivered.clear()
+            self._meet()
         except ConnectionError as error:
             self.say(
                 f"{error}. The study runs all the same; its records wait in {self.journal.path}."
             )
-        if identity is None:
+        if recorded != self.identity:
             self.journal.append("study", identity=self.identity)
+
+    def _meet(self) -> None:
+        """Look at MLflow for the first time, and take in the records that it alone holds."""
+        if self.tracker.open():
+            recorded = self.tracker.identity()
+            if recorded is not None:
+                self.identity = continued(self.study, recorded, self.identity)
+            for record in self.tracker.records():
+                key = Key.of(record)
+                if key not in self.records:
+                    self.records[key] = record
+                    self.delivered.add(key)
         else:
-            refuse_difference(self.study, identity, self.identity)
+            self.delivered.clear()
+            self._all_in_doubt = False
+        self._met = True
+
+    def _reach(self) -> None:
+        """Make sure of the study's experiment in MLflow, which may have been away at the start."""
+        if not self._met:
+            self._meet()
+        self.tracker.create(self.identity)
 
     def _deliver_all(self) -> None:
         """The thread's work: batches of records, tables of cells that are complete."""
@@ -157,7 +172,7 @@ class Recorder:
         batch = list(batch)
         keys = [Key.of(record) for record in batch]
         try:
-            self.tracker.create(self.identity)
+            self._reach()
             doubtful = [
                 record
                 for record, key in zip(batch, keys, strict=True)
@@ -167,31 +182,35 @@ class Recorder:
             self._in_doubt |= set(keys)
             self.tracker.deliver(doubtful, in_doubt=True)
             self.tracker.deliver((r for r in batch if r not in doubtful), in_doubt=False)
+            self.journal.append("delivered", to=self.tracker.uri, keys=[str(key) for key in keys])
         except Exception as error:  # whatever MLflow raises, the study goes on
             self._problem = " ".join(str(error).split())[:300]
             return False
         self._problem = None
-        self.journal.append("delivered", to=self.tracker.uri, keys=[str(key) for key in keys])
         self.delivered |= set(keys)
         self._in_doubt -= set(keys)
         self._changed |= {key.cell for key in keys}
-        return self._finish_cells({cell for cell in self._changed if self._complete(cell)})
+        self._finish_cells({cell for cell in self._changed if self._complete(cell)})
+        return True
 
-    def _finish_cells(self, cells: Iterable[Cell]) -> bool:
-        held = dict(self.records)
+    def _finish_cells(self, cells: Iterable[Cell]) -> None:
         for cell in list(cells):
-            records = [record for key, record in held.items() if key.cell == cell]
             try:
+                self._reach()
+                held = dict(self.records)
+                records = [record for key, record in held.items() if key.cell == cell]
                 self.tracker.finish_cell(cell, records, self._complete(cell))
             except Exception as error:
                 self._problem = " ".join(str(error).split())[:300]
-                return True
+                return
             self._changed.discard(cell)
-        return True
 
 
-def refuse_difference(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise StudyError unless the study as given may continue the recorded one."""
+def continued(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity of a recorded study that goes on as given: with the students of both.
+
+    Raises StudyError, with all that differs, unless it may.
+    """
     lines = []
     for name in ("seed", "teacher", "students"):
         before, now = recorded.get(name), given.get(name)
@@ -207,6 +226,7 @@ def refuse_difference(study: str, recorded: Mapping[str, Any], given: Mapping[st
             + "\nIt may grow by data sets, trials and arms; for other settings give it another name "
             "(--name)."
         )
+    return {**given, "students": {**recorded["students"], **given["students"]}}
 
 
 def _differences(place: str, before: Any, now: Any) -> list[str]:

@@ -7,8 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 import smoothray
-from smoothray.console import number, out, rows_table
+from smoothray.console import number, out, rows_table, show
 from smoothray.distillation import Distillation
 from smoothray.formulas import parse, to_latex, to_python, to_text
 from smoothray.plan import Arm
@@ -73,7 +75,7 @@ def _finite(value: Any) -> Any:
 def print_result(found: Distillation, student: str, seed: int) -> None:
     """The formula and its scores for a person."""
     best, direct, trial = found.best, found.direct, found.trial
-    out.print(f"\n[bold]{trial.dataset.target}[/] =", soft_wrap=True)
+    out.print(f"\n[bold]{escape(trial.dataset.target)}[/] =", soft_wrap=True)
     out.print(f"    {best['formula']}\n", markup=False, soft_wrap=True)
     arm = Arm(best["penalty"], best["strength"], best["augment"])
     rows = [
@@ -84,7 +86,7 @@ def print_result(found: Distillation, student: str, seed: int) -> None:
          str(direct["complexity"])),
     ]  # fmt: skip
     title = f"R² on {len(trial.y['test'])} test rows of {len(trial.dataset.y)}, seed {seed}"
-    out.print(rows_table(title, ("", "R²", "nodes"), rows))
+    show(rows_table(title, ("", "R²", "nodes"), rows))
     if len(found.tried) > 1:
         tried = [
             (
@@ -94,17 +96,16 @@ def print_result(found: Distillation, student: str, seed: int) -> None:
             for f in found.tried
         ]  # fmt: skip
         columns = ("penalty", "validation R²", "teacher R²", "fidelity", "nodes")
-        out.print(rows_table("What was tried, best first by validation R²", columns, tried))
+        show(rows_table("What was tried, best first by validation R²", columns, tried))
     if best["student_r2_test"] <= direct["student_r2_test"]:
         out.print("On these test rows the direct fit does as well or better.")
 
 
 def write_files(found: Distillation, student: str, seed: int, folder: Path) -> list[Path]:
-    """Write result.json, formula.txt, formula.tex, formula.py, front.csv and front.png."""
+    """Write result.json, formula.txt, formula.tex, formula.py, front.csv and front.png into a folder."""
     import pandas as pd
     from smoothray_analysis.pictures import front_picture
 
-    folder.mkdir(parents=True, exist_ok=True)
     names = trial_names(found)
     expr = parse(found.best["formula"], names)
     front = pd.DataFrame(found.best["front"]).drop(columns="mathml")

@@ -108,7 +108,10 @@ def _finish(recorder: Recorder, stopped: bool) -> None:
             f"{recorder.journal.path} and delivered when the study is started again."
         )
     elif recorder.problem:
-        say(f"MLflow took the records but not every table: {recorder.problem}")
+        say(
+            f"MLflow lacks some tables of records ({recorder.problem}); "
+            "they are written when the study is started again."
+        )
 
 
 def load_datasets(study: Study, only: Sequence[str] = ()) -> dict[str, Dataset]:
@@ -118,7 +121,7 @@ def load_datasets(study: Study, only: Sequence[str] = ()) -> dict[str, Dataset]:
         if name not in specs and name.partition(":")[2] not in specs:
             raise StudyError(
                 f"the study '{study.name}' has no data set '{name}'{did_you_mean(name, specs)} "
-                f"It has {', '.join(specs)}."
+                f"(it has {', '.join(specs)})"
             )
     chosen = {name.partition(":")[2] or name for name in only} or set(specs)
     datasets = {name: load_dataset(spec) for name, spec in specs.items() if name in chosen}

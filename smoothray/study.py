@@ -142,6 +142,16 @@ class StudentSettings(Strict):
         default={}, description="Single settings of the budget to replace."
     )
 
+    @field_validator("options")
+    @classmethod
+    def _numbers_of_the_budget(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for key, number in value.items():
+            if key in cls.model_fields:
+                raise ValueError(f"'{key}' stands beside 'options', not in it")
+            if not isinstance(number, int | float):
+                raise ValueError(f"'{key}' is {number!r}; give a number")
+        return value
+
     def build(self) -> Any:
         """The student itself. Raises StudentError."""
         from smoothray.students import make_student
@@ -199,8 +209,9 @@ class Study(Strict):
             students = [students]
         if isinstance(students, Sequence):
             raw["students"] = [{"name": s} if isinstance(s, str) else s for s in students]
-        if isinstance(raw.get("penalties"), Sequence) and not isinstance(raw["penalties"], str):
-            raw["penalties"] = dict.fromkeys(raw["penalties"])
+        penalties = raw.get("penalties")
+        if isinstance(penalties, list) and all(isinstance(name, str) for name in penalties):
+            raw["penalties"] = dict.fromkeys(penalties)
         return raw
 
     @field_validator("penalties", mode="before")
@@ -249,8 +260,8 @@ class Study(Strict):
         for spec in expand(self.datasets):
             check_spec(spec)
         for settings in self.students:
-            reason = settings.build().unavailable() if available else None
-            if reason:
+            reason = settings.build().unavailable()
+            if reason and available:
                 raise StudyError(
                     f"the student '{settings.name}' cannot run here: {reason} "
                     "('smoothray doctor' lists those that can)"
@@ -313,12 +324,20 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
+FORMS = {"model_type": "a mapping of its settings", "tuple_type": "a list"}
+
+
+def _lies_within(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == outer
+
+
 def _explain(error: ValidationError) -> list[str]:
     """Pydantic's errors in plain words, each with the place in the file."""
     from smoothray.datasets.specs import did_you_mean
 
     lines = []
-    for item in error.errors():
+    items = error.errors()
+    for item in items:
         path = [str(part) for part in item["loc"]]
         place = ".".join(path)
         kind = item["type"]
@@ -333,6 +352,12 @@ def _explain(error: ValidationError) -> list[str]:
         elif kind == "value_error":
             message = str(item["ctx"]["error"])
             lines.append(f"{place}: {message}" if place else message)
+        elif kind == "too_short" and any(
+            _lies_within(other["loc"], item["loc"]) for other in items
+        ):
+            continue  # its entries are there, but wrong, which has a line of its own
+        elif kind in FORMS:
+            lines.append(f"{place} is {repr(item['input'])[:80]}: write {FORMS[kind]}")
         else:
             given = repr(item["input"])
             lines.append(f"{place} is {given[:80]}: {item['msg'][0].lower()}{item['msg'][1:]}")

@@ -23,6 +23,7 @@ from smoothray.records import Record, read_parquet, write_parquet
 
 Cell = tuple[str, Arm, str]
 TABLE = "trials.parquet"
+IDENTITY = "smoothray.identity"
 QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -48,6 +49,7 @@ class Tracker:
         self.study, self.uri = study, tracking_uri()
         self._client: Any = None
         self._experiment: str | None = None
+        self._identity: dict[str, Any] | None = None
         self._parents: dict[str, str] = {}
         self._tables: dict[str, int] = {}
 
@@ -70,6 +72,8 @@ class Tracker:
                 f"or empty the trash ('mlflow gc --backend-store-uri {self.uri}'), or rename the study"
             )
         self._experiment = experiment.experiment_id
+        if IDENTITY in experiment.tags:
+            self._identity = json.loads(experiment.tags[IDENTITY])
         for run in self._search("tags.`smoothray.kind` = 'cell'"):
             name = run.data.tags["smoothray.cell"]
             self._parents[name] = run.info.run_id
@@ -82,15 +86,16 @@ class Tracker:
 
     def identity(self) -> dict[str, Any] | None:
         """The study's identity as it was recorded."""
-        assert self._experiment is not None
-        tags = self._client.get_experiment(self._experiment).tags
-        return json.loads(tags["smoothray.identity"]) if "smoothray.identity" in tags else None
+        return self._identity
 
     def create(self, identity: Mapping[str, Any]) -> None:
-        """Create the study's experiment if there is none."""
+        """Create the study's experiment if there is none, and keep its identity there."""
+        tag = json.dumps(identity, sort_keys=True)
         if self._experiment is None and not self.open():
-            tags = {"smoothray.identity": json.dumps(identity, sort_keys=True)}
-            self._experiment = self._client.create_experiment(self.study, tags=tags)
+            self._experiment = self._client.create_experiment(self.study, tags={IDENTITY: tag})
+        elif identity != self._identity:
+            self._client.set_experiment_tag(self._experiment, IDENTITY, tag)
+        self._identity = json.loads(tag)
 
     def records(self) -> list[Record]:
         """Every record that the parents' tables hold."""

@@ -56,8 +56,9 @@ def tempered_exp(exponent: Tensor, ceiling: float = CEILING) -> Tensor:
     """
     import torch
 
-    limit = math.log(ceiling)
-    return torch.exp(exponent.clamp(max=limit)) + ceiling * (exponent - limit).clamp(min=0)
+    # The excess by subtraction: at the ceiling itself two clamps would both pass their slope on.
+    capped = exponent.clamp(max=math.log(ceiling))
+    return torch.exp(capped) + ceiling * (exponent - capped)
 
 
 class Lipschitz(Penalty):

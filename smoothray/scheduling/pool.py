@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from smoothray.errors import StudentError
 from smoothray.plan import Key
 from smoothray.records import Record, failed
 from smoothray.scheduling.workers import start_actor
@@ -110,7 +111,7 @@ class StudentPool:
         except RayError as error:
             self.failed_starts += 1
             if self.failed_starts > DEATHS_ALLOWED:
-                raise RuntimeError(f"student actors cannot start here: {error}") from None
+                raise StudentError(f"student actors cannot start here: {error}") from None
             self._start()
         else:
             self.idle.append(actor)

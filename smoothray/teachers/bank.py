@@ -113,7 +113,8 @@ def train_bank(
 
     factory: makes one untrained network, (n, d) -> (n,), row by row; seeded by `seeds`.
     strengths: one per network (0 for a penalty that takes none).
-    memory_bytes: the bank trains in chunks of so many networks that their activations fit.
+    memory_bytes: the bank trains in chunks of so many networks that their activations fit; by default
+        into a processor's caches.
 
     Raises TeacherError for a network that cannot be trained in a bank or under this penalty.
     """
@@ -134,17 +135,11 @@ def train_bank(
 def chunk_size(module: nn.Module, rows: Rows, batch_size: int, memory_bytes: int | None) -> int:
     """How many networks to train at once.
 
-    On a GPU as many as memory holds. On a CPU as many as the processor's caches hold: beyond that every
-    elementwise operation waits for main memory. It depends on shapes alone, so that the same bank is
-    always cut in the same places and trains to the same bits.
+    On a CPU beyond what the caches hold every elementwise operation waits for main memory. It depends
+    on shapes alone, so that the same bank is always cut in the same places and trains to the same bits.
     """
     if memory_bytes is None:
-        device = rows.x_train.device
-        memory_bytes = (
-            torch.cuda.get_device_properties(device).total_memory // 2
-            if device.type == "cuda"
-            else CPU_CHUNK_BYTES
-        )
+        memory_bytes = CPU_CHUNK_BYTES
     n = min(rows.x_train.shape[1], batch_size)
     width = sum(value.shape[0] for name, value in module.named_parameters() if value.ndim == 2)
     per_network = n * max(width, 1) * rows.x_train.element_size() * LIVE_COPIES
@@ -239,8 +234,10 @@ class _Run:
         count = first.shape[0]
         self.alive = torch.arange(count, device=first.device)
         self.training_on = torch.ones(count, dtype=torch.bool, device=first.device)
+        self.all_on = True
         self.mean = {name: torch.zeros_like(value) for name, value in parameters.items()}
         self.square = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        self.scratch = {name: torch.empty_like(value) for name, value in parameters.items()}
         self.best = {name: value.detach().clone() for name, value in parameters.items()}
         self.best_loss = torch.full((count,), math.inf, dtype=first.dtype, device=first.device)
         self.best_step = torch.zeros(count, dtype=torch.long, device=first.device)
@@ -249,15 +246,23 @@ class _Run:
 
     def step(self, losses: Tensor, step: int) -> None:
         values = list(self.parameters.values())
-        gradients = torch.autograd.grad(losses.sum(), values)
+        gradients: Sequence[Tensor] = torch.autograd.grad(losses.sum(), values)
         with torch.no_grad():
-            healthy = torch.isfinite(losses)
-            for gradient in gradients:
-                healthy &= torch.isfinite(gradient.flatten(1).sum(1))
-            newly = self.training_on & ~healthy
-            self.diverged[self.alive] = torch.where(newly, step + 1, self.diverged[self.alive])
-            self.training_on &= healthy
-            self._adam(self._masked(gradients), step)
+            total = torch.stack([losses.sum(), *(gradient.sum() for gradient in gradients)])
+            if not bool(torch.isfinite(total).all()):
+                self._freeze_diverged(losses, gradients, step)
+            if not self.all_on:
+                gradients = self._masked(gradients)
+            self._adam(gradients, step)
+
+    def _freeze_diverged(self, losses: Tensor, gradients: Sequence[Tensor], step: int) -> None:
+        healthy = torch.isfinite(losses)
+        for gradient in gradients:
+            healthy &= torch.isfinite(gradient.flatten(1)).all(1)
+        newly = self.training_on & ~healthy
+        self.diverged[self.alive] = torch.where(newly, step + 1, self.diverged[self.alive])
+        self.training_on &= healthy
+        self.all_on = bool(self.training_on.all())
 
     def _masked(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Gradients with those of stopped networks at zero, whatever they hold (0 · nan is nan)."""
@@ -265,14 +270,16 @@ class _Run:
             torch.where(self.training_on.view(-1, *[1] * (g.ndim - 1)), g, 0.0) for g in gradients
         ]
 
-    def _adam(self, gradients: list[Tensor], step: int) -> None:
-        values = list(self.parameters.values())
+    def _adam(self, gradients: Sequence[Tensor], step: int) -> None:
+        values, slopes = list(self.parameters.values()), list(gradients)
         mean, square = list(self.mean.values()), list(self.square.values())
-        torch._foreach_lerp_(mean, gradients, 1 - BETA_1)
+        torch._foreach_lerp_(mean, slopes, 1 - BETA_1)
         torch._foreach_mul_(square, BETA_2)
-        torch._foreach_addcmul_(square, gradients, gradients, 1 - BETA_2)
+        torch._foreach_addcmul_(square, slopes, slopes, 1 - BETA_2)
         rate = self.training.learning_rate * schedule(step, self.training.steps)
-        denominator = torch._foreach_sqrt(square)
+        denominator = list(self.scratch.values())
+        torch._foreach_copy_(denominator, square)
+        torch._foreach_sqrt_(denominator)
         torch._foreach_mul_(denominator, 1 / math.sqrt(1 - BETA_2 ** (step + 1)))
         torch._foreach_add_(denominator, 1e-8)
         torch._foreach_addcdiv_(values, mean, denominator, -rate / (1 - BETA_1 ** (step + 1)))
@@ -289,14 +296,16 @@ class _Run:
             self.best[name][improved] = value[better]
         self.last_step[places[self.training_on]] = step
         self.training_on &= step - self.best_step[places] < self.training.patience
-        if 2 * int(self.training_on.sum()) <= len(places):
+        on = int(self.training_on.sum())
+        if 2 * on <= len(places):
             self._compact()
+        self.all_on = on == len(self.alive)
 
     def _compact(self) -> None:
         keep = self.training_on.nonzero().squeeze(1)
         self.alive = self.alive[keep]
         self.training_on = self.training_on[keep]
-        for family in (self.parameters, self.mean, self.square):
+        for family in (self.parameters, self.mean, self.square, self.scratch):
             for name, value in family.items():
                 family[name] = value.detach()[keep]
         for value in self.parameters.values():

@@ -31,23 +31,30 @@ def chain_weights(module: nn.Module) -> list[str] | None:
     """
     from smoothray.teachers.mlp import MLP
 
-    prefix = ""
-    if isinstance(module, MLP):
-        module, prefix = module.layers, "layers."
-    if not isinstance(module, nn.Sequential):
+    # A shared matrix counts each time that it is applied, under the one name that it has.
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    if isinstance(module, MLP) and type(module).forward is MLP.forward:
+        weights = _chain(module.layers)
+    else:
+        weights = _chain(module)
+    return [names[id(weight)] for weight in weights] if weights else None
+
+
+def _chain(module: nn.Module) -> list[Tensor] | None:
+    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
         return None
-    names: list[str] = []
-    for name, layer in module.named_children():
+    weights: list[Tensor] = []
+    for layer in module:
         if type(layer) is nn.Linear:
-            names.append(f"{prefix}{name}.weight")
-        elif type(layer) is nn.Sequential:
-            inner = chain_weights(layer)
+            weights.append(layer.weight)
+        elif isinstance(layer, nn.Sequential):
+            inner = _chain(layer)
             if inner is None:
                 return None
-            names += [f"{prefix}{name}.{path}" for path in inner]
+            weights += inner
         elif not _stretches_nothing(layer):
             return None
-    return names or None
+    return weights
 
 
 def _stretches_nothing(layer: nn.Module) -> bool:
@@ -74,13 +81,8 @@ def refuse_unsuitable(module: nn.Module, penalty: Penalty, x: Tensor) -> None:
         raise TeacherError("The teacher has no parameters to train.")
     x = x.to(parameter.dtype)
     with torch.no_grad():
-        together = module(x)
-        if together.shape != (len(x),):
-            raise TeacherError(
-                f"The teacher must map (n, d) to (n,), but mapped {tuple(x.shape)} to "
-                f"{tuple(together.shape)}; end it with a layer such as Flatten(0)."
-            )
-        alone = torch.cat([module(row.unsqueeze(0)) for row in x])
+        together = _outputs(module, x)
+        alone = torch.cat([_outputs(module, row.unsqueeze(0)) for row in x])
     if not torch.allclose(together, alone, rtol=1e-3, atol=1e-4, equal_nan=True):
         raise TeacherError(
             "The teacher's output for a row changes with the other rows; each row must be treated alone."
@@ -91,3 +93,18 @@ def refuse_unsuitable(module: nn.Module, penalty: Penalty, x: Tensor) -> None:
             "for a chain of linear and 1-Lipschitz layers (tanh, relu, softplus, …). "
             "Use 'jacobian' or 'lipschitz_sampled' for this teacher."
         )
+
+
+def _outputs(module: nn.Module, x: Tensor) -> Tensor:
+    try:
+        outputs: Tensor = module(x)
+    except RuntimeError as error:
+        raise TeacherError(
+            f"The teacher cannot take inputs of shape {tuple(x.shape)}: {error}"
+        ) from error
+    if outputs.shape != (len(x),):
+        raise TeacherError(
+            f"The teacher must map (n, d) to (n,), but mapped {tuple(x.shape)} to "
+            f"{tuple(outputs.shape)}; end it with a layer such as Flatten(0)."
+        )
+    return outputs

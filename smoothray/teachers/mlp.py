@@ -102,8 +102,8 @@ class MLP(nn.Module):
     ) -> Tensor:
         """B networks on their own rows: (B, n, d) -> (B, n). `parameters` carry a leading B.
 
-        With a workspace the result lives in its buffers, and its backward pass must come before the
-        next call.
+        What a workspace's buffers hold, the gradients by the parameters among it, lasts until the next
+        call with it: take the backward pass and use its result before that.
         """
         return self._evaluate(parameters, x, workspace, False)[0]
 
@@ -170,6 +170,7 @@ class _ValueAndGradient(torch.autograd.Function):
         ctx.save_for_backward(*weights)
         ctx.tape = (activations, slopes, ps[::-1], qs[::-1])
         ctx.activation, ctx.buffer, ctx.with_gradient = activation, buffer, with_gradient
+        ctx.workspace = workspace
         return value, p.contiguous() if with_gradient else x.new_empty(0)
 
     @staticmethod
@@ -182,14 +183,20 @@ class _ValueAndGradient(torch.autograd.Function):
         weight_grads: list[Any] = [None] * (hidden + 1)
         bias_grads: list[Any] = [None] * (hidden + 1)
         out = grad_value.unsqueeze(-1)
-        weight_grads[hidden] = torch.bmm(out.mT, activations[-1])
+
+        def weight_grad(i: int, left: Tensor, right: Tensor) -> Tensor:
+            weight = weights[i]
+            into = ctx.workspace.take("weight", i, tuple(weight.shape), weight)
+            return torch.bmm(left.mT, right, out=into)
+
+        weight_grads[hidden] = weight_grad(hidden, out, activations[-1])
         bias_grads[hidden] = out.sum(1)
         bends, dqs = [], []
         if ctx.with_gradient:
             # Up through the gradient's own chain: it bends every pre-activation.
             for i in range(hidden):
                 width = weights[i].shape[1]
-                weight_grads[i] = torch.bmm(qs[i].mT, dp)
+                weight_grads[i] = weight_grad(i, qs[i], dp)
                 dq = torch.bmm(dp, weights[i].mT, out=buffer("dq", i, width))
                 bend = buffer("bend", i, width)
                 bends.append(ctx.activation.bend(activations[i + 1], slopes[i], ps[i], qs[i], bend))
@@ -204,7 +211,7 @@ class _ValueAndGradient(torch.autograd.Function):
                 dz.addcmul_(bends[i], dqs[i])
                 weight_grads[i].baddbmm_(dz.mT, activations[i])
             else:
-                weight_grads[i] = torch.bmm(dz.mT, activations[i])
+                weight_grads[i] = weight_grad(i, dz, activations[i])
             bias_grads[i] = dz.sum(1)
             if i:
                 da = torch.bmm(dz, weights[i], out=buffer("da", i, weights[i].shape[2]))

@@ -1,0 +1,76 @@
+"""What tests of whole commands share: the command line as a process, and a place of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from smoothray.cli import main; main()"]
+OURS = ("MLFLOW_TRACKING_URI", "SMOOTHRAY_JOURNAL", "RAY_ADDRESS")
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what would lead a study out of its folder."""
+    return {name: value for name, value in os.environ.items() if name not in OURS}
+
+
+@pytest.fixture(scope="session")
+def smoothray() -> Command:
+    """Run `smoothray ARGUMENTS` in a folder, as a process of its own."""
+
+    def run(*arguments: object, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `smoothray ARGUMENTS` in this process: for what ends before any heavy work starts."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        from smoothray.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["smoothray", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, ended.value.code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs: making one takes seconds, copying it does not."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").get_experiment_by_name("none")
+    return file
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path
+) -> Path:
+    """An empty current folder, with a database of its own that MLflow is pointed to."""
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    # An absolute address: MLflow keeps connections open by address.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return tmp_path

@@ -1,0 +1,119 @@
+"""Who may import what: read from the sources, and seen in fresh processes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import smoothray
+
+ROOT = Path(smoothray.__file__).parent
+HEAVY = ("torch", "ray", "mlflow", "pysr", "juliacall")
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file names in an import, wherever it stands, but not for types alone."""
+    found: set[str] = set()
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            skipped |= {inner for part in node.body for inner in ast.walk(part)}
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def importers(package: Path, module: str) -> set[str]:
+    """The files below a folder that import a module or a part of it."""
+    return {
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.py")
+        if any(name == module or name.startswith(module + ".") for name in imports(file))
+    }
+
+
+def test_only_scheduling_imports_ray():
+    found = importers(ROOT, "ray")
+    assert found
+    assert all(file.startswith("scheduling/") for file in found)
+
+
+def test_only_tracking_imports_mlflow():
+    assert importers(ROOT, "mlflow") == {"tracking.py"}
+
+
+def test_only_its_student_imports_pysr():
+    assert importers(ROOT, "pysr") == {"students/pysr.py"}
+    assert importers(ROOT, "pyoperon") == {"students/operon.py"}
+    assert importers(ROOT, "gplearn") == {"students/gplearn.py"}
+
+
+@pytest.mark.parametrize("folder", ["students", "datasets", "formulas"])
+def test_these_never_import_torch(folder):
+    assert importers(ROOT / folder, "torch") == set()
+    assert importers(ROOT / folder, "smoothray.teachers") == set()
+
+
+def test_a_layer_imports_only_what_stands_below_it():
+    for folder in ("students", "datasets", "formulas", "penalties", "teachers"):
+        for above in ("scheduling", "recorder", "tracking", "running", "cli", "journal"):
+            assert importers(ROOT / folder, f"smoothray.{above}") == set()
+    assert importers(ROOT, "smoothray.cli") == set()
+
+
+def test_the_analysis_reads_records_and_nothing_else():
+    import smoothray_analysis
+
+    package = Path(smoothray_analysis.__file__).parent
+    for module in ("ray", "torch", "smoothray", "mlflow"):
+        assert importers(package, module) == set()
+
+
+def loaded(program: str) -> list[str]:
+    """Which of HEAVY a fresh process has loaded after a program."""
+    ending = f"import json, sys; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\n{ending}"], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+HELP = """
+import sys
+from smoothray.cli import app
+app({arguments!r}, standalone_mode=False)
+"""
+CHECK = """
+from smoothray.study import parse_study
+parse_study({'name': 's', 'datasets': 'offline', 'penalties': ['jacobian']}).check()
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import smoothray",
+        HELP.format(arguments=["--help"]),
+        HELP.format(arguments=["run", "--help"]),
+        HELP.format(arguments=["datasets"]),
+        CHECK,
+        "import smoothray_analysis",
+        "import smoothray.trial, smoothray.students, smoothray.running, smoothray.distillation",
+    ],
+    ids=["package", "help", "run --help", "datasets", "study check", "analysis", "pipeline"],
+)
+def test_light_commands_load_nothing_heavy(program):
+    assert loaded(program) == []
+
+
+def test_scheduling_loads_ray_but_not_torch():
+    assert loaded("import smoothray.scheduling") == ["ray"]

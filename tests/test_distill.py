@@ -1,0 +1,160 @@
+"""`smoothray distill` on a file with awkward column names, and on files that it must refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Command
+
+from smoothray.datasets import load_dataset, parse_spec
+from smoothray.trial import Trial
+
+COLUMNS = ("a b", "x-1", "beta", "E", "lambda")
+KEYS = """formula latex complexity r2_test teacher_r2_test fidelity_test direct_r2_test penalty
+strength student smoothness""".split()
+FILES = {"result.json", "formula.txt", "formula.tex", "formula.py", "front.csv", "front.png"}
+
+
+def table(rows: int = 80, target: str = "y") -> pd.DataFrame:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(3, 1, (rows, 5)), columns=COLUMNS)
+    frame[target] = 2 * frame["a b"] - frame["x-1"] * frame["beta"] + 5 * frame["E"]
+    return frame - 0.1 * frame["lambda"].to_numpy()[:, None] * (frame.columns == target)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    table().to_csv(tmp_path / "mine.csv", index=False, quoting=csv.QUOTE_MINIMAL)
+    return tmp_path / "mine.csv"
+
+
+def test_json_and_files(file, smoothray: Command):
+    ended = smoothray(
+        "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--strength", 0.01,
+        "--augment", 1, "--budget", "quick", "--json", "--out", "out/here", cwd=file.parent,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout)
+    assert ended.stdout.count("\n") == 1
+    assert set(KEYS) <= set(result)
+    assert (result["penalty"], result["strength"], result["student"]) == ("jacobian", 0.01, "operon")
+    assert set(result["smoothness"]) == {
+        "teacher_jacobian", "teacher_gradient_max", "teacher_spectral",
+        "student_jacobian", "student_gradient_max", "alignment",
+    }  # fmt: skip
+    assert result["direct_r2_test"] > 0.8
+    assert result["complexity"] <= 30
+
+    folder = file.parent / "out" / "here"
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert (folder / "formula.txt").read_text().strip() == result["formula"]
+    assert (folder / "formula.tex").read_text().strip() == result["latex"]
+    assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    front = pd.read_csv(folder / "front.csv")
+    assert front[front["chosen"]]["complexity"].tolist() == [result["complexity"]]
+
+    # The formula as Python, on the file itself, scores what was printed.
+    module: dict = {}
+    exec((folder / "formula.py").read_text(), module)
+    dataset = load_dataset(parse_spec({"file": str(file), "target": "y"}))
+    rows = Trial.of(dataset, 0, 0)
+    frame = pd.DataFrame(rows.raw["test"], columns=dataset.feature_names)[list(COLUMNS[::-1])]
+    truth = rows.y_scaler.mean + rows.y_scaler.scale * rows.y["test"]
+    residual = truth - module["predict"](frame)
+    r2 = 1 - np.sum(residual**2) / np.sum((truth - truth.mean()) ** 2)
+    assert r2 == pytest.approx(result["r2_test"], abs=1e-6)
+
+
+def test_for_a_person(tmp_path, smoothray: Command):
+    """A target that looks like markup, and no penalty."""
+    table(target="[/y]").to_csv(tmp_path / "mine.csv", index=False)
+    ended = smoothray(
+        "distill", "mine.csv", "--target", "[/y]", "--penalty", "none", "--budget", "quick",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "[/y] =" in ended.stdout
+    for words in ("this formula", "its teacher (none)", "fidelity", "direct fit", "test rows of 80"):
+        assert words in ended.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.csv"}
+
+
+def refuse(main: Command, file: Path, *options: object, target: str = "y") -> str:
+    ended = main("distill", file, "--target", target, *options)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
+    return ended.stderr
+
+
+def save(frame: pd.DataFrame, folder: Path) -> Path:
+    frame.to_csv(folder / "bad.csv", index=False)
+    return folder / "bad.csv"
+
+
+BAD_TABLES = {
+    "constant target": (table().assign(y=1.5), "the target 'y' is the same in every row (1.5)"),
+    "few rows": (table(20), "20 usable rows, but at least 30 are needed"),
+    "text target": (table().assign(y="much"), "the target 'y' does not hold numbers"),
+    "infinite target": (table().assign(y=[np.inf] * 3 + [1.0] * 77), "inf"),
+    "infinite input": (table().assign(beta=[np.inf] * 3 + [1.0] * 77), "'beta'"),
+    "gaps": (table().assign(beta=[1.0, np.nan] * 40), "gaps"),
+    "no inputs": (table()[["y"]], "no column is left to predict 'y' from"),
+    "no rows": (table(0), "the table has no rows"),
+}
+
+
+@pytest.mark.parametrize(("frame", "told"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_tables_that_are_refused(main, tmp_path, frame, told):
+    assert told in refuse(main, save(frame, tmp_path))
+
+
+def test_files_and_columns_that_are_not_there(main, file):
+    assert "there is no column 'lambada'" in refuse(main, file, target="lambada")
+    assert "did you mean 'lambda'?" in refuse(main, file, target="lambada")
+    assert "nowhere.csv" in refuse(main, file.parent / "nowhere.csv")
+    assert str(file.parent) in refuse(main, file.parent)
+    empty = file.parent / "empty.csv"
+    empty.write_text("")
+    assert "empty.csv" in refuse(main, empty)
+    (file.parent / "bad.parquet").write_bytes(b"not parquet")
+    assert "bad.parquet" in refuse(main, file.parent / "bad.parquet")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--penalty", "jacobi"), "unknown penalty 'jacobi'"),
+        (("--penalty", "direct"), "the direct fit is always done"),
+        (("--penalty", "none", "--strength", "0.1"), "'none' takes no strength"),
+        (("--strength", "0.1"), "a strength belongs to one penalty"),
+        (("--penalty", "jacobian", "--strength", "-1"), "the strength is -1"),
+        (("--penalty", "jacobian", "--strength", "nan"), "the strength is nan"),
+        (("--penalty", "jacobian", "--strength", "inf"), "the strength is inf"),
+        (("--penalty", "jacobian", "--strength", "much"), "a number or auto, not 'much'"),
+        (("--student", "operonn"), "did you mean 'operon'?"),
+        (("--budget", "fast"), "fast"),
+        (("--selection", "best"), "selection is 'best'"),
+        (("--max-size", "1"), "max_size is 1"),
+        (("--jobs", "0"), "--jobs takes a number of processes"),
+    ],
+)  # fmt: skip
+def test_options_that_are_refused(main, file, options, told):
+    assert told in refuse(main, file, *options)
+
+
+def test_an_out_that_cannot_be_a_folder(main, file):
+    assert "cannot be a folder" in refuse(main, file, "--out", file)
+    assert "cannot be a folder" in refuse(main, file, "--out", file / "below")
+
+
+def test_a_student_that_cannot_run_here(main, file, monkeypatch):
+    for name in ("PYTHON_JULIACALL_EXE", "PYTHON_JULIACALL_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHON_JULIAPKG_EXE", "/no/such/julia")
+    assert "the student 'pysr' cannot run here" in refuse(main, file, "--student", "pysr")

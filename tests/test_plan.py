@@ -1,0 +1,139 @@
+"""Plans: a study's arms, its trials, and the banks of teachers that are still to train."""
+
+from __future__ import annotations
+
+from smoothray.plan import Arm, Job, Key, arms, jobs, keys
+from smoothray.records import new_record
+from smoothray.study import Study, parse_study
+
+SIZES = {"train": 3, "val": 1, "test": 1}
+
+
+def study(**changes: object) -> Study:
+    return parse_study(
+        {
+            "name": "small",
+            "datasets": "offline",
+            "trials": 3,
+            "penalties": {"jacobian": [0.1, 0.01]},
+            **changes,
+        }
+    )
+
+
+def done(found: list[Job]) -> dict[Key, tuple[int, ...]]:
+    """What is recorded once these jobs are through."""
+    return {key: job.trials for job in found for key in job.fits}
+
+
+# ---- arms
+
+
+def test_baselines_come_first():
+    assert arms(study(), "iris") == [
+        Arm("none"),
+        Arm("direct"),
+        Arm("jacobian", 0.1),
+        Arm("jacobian", 0.01),
+    ]
+
+
+def test_augment_and_ensemble_are_axes_of_all_but_direct():
+    found = arms(study(augment=[0, 2], teacher={"ensemble": [1, 3]}), "iris")
+    assert [arm for arm in found if arm.penalty == "direct"] == [Arm("direct")]
+    assert len([arm for arm in found if arm.penalty == "none"]) == 4
+    assert len(found) == 1 + 4 + 8
+    assert len(set(found)) == len(found)
+
+
+def test_a_strength_listed_twice_is_one_arm():
+    assert len(arms(study(penalties={"jacobian": [0.1, 0.1]}), "iris")) == 3
+
+
+def test_arms_as_text():
+    assert str(Arm("none")) == "none"
+    assert str(Arm("jacobian", 0.1, 2, 3)) == "jacobian λ=0.1 +2×points 3 networks"
+
+
+# ---- keys
+
+
+def test_a_key_for_every_trial():
+    wanted = keys(study(students=["operon", "gplearn"]), ["iris", "wine"], 3)
+    assert len(wanted) == len(set(wanted)) == 2 * 4 * 2 * 3
+
+
+def test_a_record_s_key_is_read_back():
+    for key in keys(study(augment=2), ["iris"], 2):
+        assert Key.of(new_record("small", key, SIZES, "print", [0], "fidelity")) == key
+
+
+def test_the_texts_of_keys_differ():
+    wanted = keys(study(augment=[0, 1], students=["operon", "gplearn"]), ["iris", "wine"], 12)
+    assert len({str(key) for key in wanted}) == len(wanted)
+    near = [Key("iris", Arm("jacobian", value), "operon", 0) for value in (0.1, 0.1 + 1e-16, 0.2)]
+    assert len({str(key) for key in near}) == len(set(near))
+
+
+# ---- jobs
+
+
+def test_one_bank_for_all_trials_students_and_augmentations():
+    wanted = keys(study(students=["operon", "gplearn"], augment=[0, 2]), ["iris"], 3)
+    found = jobs(wanted, {})
+    assert [(job.penalty, job.strength) for job in found] == [
+        ("none", None), ("direct", None), ("jacobian", 0.1), ("jacobian", 0.01),
+    ]  # fmt: skip
+    assert all(job.trials == (0, 1, 2) for job in found)
+    assert [len(job.fits) for job in found] == [12, 6, 12, 12]
+    assert found[0].augments == (0, 2)
+    assert sorted(map(str, done(found))) == sorted(map(str, wanted))
+
+
+def test_ensembles_are_banks_of_their_own():
+    wanted = keys(study(baselines=["none"], penalties={}, teacher={"ensemble": [1, 3]}), ["iris"], 3)
+    assert sorted(job.ensemble for job in jobs(wanted, {})) == [1, 3]
+
+
+def test_nothing_is_done_twice():
+    wanted = keys(study(), ["iris"], 3)
+    assert jobs(wanted, done(jobs(wanted, {}))) == []
+
+
+def test_what_is_missing_is_trained_in_its_original_bank():
+    wanted = keys(study(), ["iris"], 3)
+    recorded = done(jobs(wanted, {}))
+    lost = Key("iris", Arm("jacobian", 0.1), "operon", 1)
+    del recorded[lost]
+    (again,) = jobs(wanted, recorded)
+    assert again == Job("iris", "jacobian", 0.1, 1, (0, 1, 2), (lost,))
+
+
+def test_more_trials_are_a_bank_of_their_own():
+    recorded = done(jobs(keys(study(), ["iris"], 3), {}))
+    more = jobs(keys(study(), ["iris"], 5), recorded)
+    assert {job.trials for job in more} == {(3, 4)}
+    recorded |= done(more)
+    assert jobs(keys(study(), ["iris"], 5), recorded) == []
+    # A student that is added later learns from both banks as they were.
+    late = jobs(keys(study(student="gplearn", baselines=["none"]), ["iris"], 5), recorded)
+    assert [(job.penalty, job.trials) for job in late][:2] == [("none", (0, 1, 2)), ("none", (3, 4))]
+    assert {key for job in late for key in job.fits} == set(
+        keys(study(student="gplearn", baselines=["none"]), ["iris"], 5)
+    )
+
+
+def test_a_part_that_grows_inside_out():
+    """Trials 0 and 1 recorded of a bank of three, then five wanted: the third in its bank, two new."""
+    wanted = keys(study(baselines=["none"], penalties={}), ["iris"], 5)
+    found = jobs(wanted, {key: (0, 1, 2) for key in wanted[:2]})
+    assert [(job.trials, [key.trial for key in job.fits]) for job in found] == [
+        ((0, 1, 2), [2]),
+        ((3, 4), [3, 4]),
+    ]
+
+
+def test_direct_fits_have_no_bank():
+    wanted = keys(study(baselines=["direct"], penalties={}), ["iris"], 3)
+    (found,) = jobs(wanted, {key: () for key in wanted[:2]})
+    assert found.fits == (wanted[2],)

@@ -1,0 +1,367 @@
+"""Records on their way: to the journal at once, to MLflow when it is there, to Parquet files."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smoothray.datasets import Dataset
+from smoothray.errors import StudyError
+from smoothray.journal import Journal
+from smoothray.plan import Arm, Key
+from smoothray.recorder import Recorder
+from smoothray.records import Record, failed, in_order, new_record, read_parquet, write_parquet
+from smoothray.running import recorded_study, refuse_changed_data
+from smoothray.study import parse_study
+
+SIZES = {"train": 60, "val": 15, "test": 25}
+MEMBER = {
+    "complexity": 3, "formula": "2*`a b`", "mathml": "<math/>", "loss": 0.5, "native": True,
+    "chosen": True, "r2_train": 0.9, "r2_val": 0.8, "r2_test": None, "jacobian": float("inf"),
+}  # fmt: skip
+
+
+def identity(**changes: object) -> dict[str, object]:
+    return parse_study({"name": "s", "datasets": "offline", **changes}).identity()
+
+
+def record(trial: int = 0, arm: Arm = Arm("none"), **fields: object) -> Record:
+    blank = new_record("s", Key("iris", arm, "operon", trial), SIZES, "print", [0, 1], "fidelity")
+    scores = {"student_r2_test": 0.5, "complexity": 3, "formula": "2*`a b`", "front": [MEMBER]}
+    return {**blank, **scores, **fields}
+
+
+def deliver(*records: Record, study_identity: dict[str, object] | None = None) -> Recorder:
+    """One start of the study that brings these records to its end."""
+    with Recorder("s", study_identity or identity(), say=lambda text: None) as recorder:
+        recorder.start(complete=lambda cell: True)
+        for each in records:
+            recorder.add(each)
+        recorder.lacking = recorder.finish(timeout=60)  # type: ignore[attr-defined]
+    return recorder
+
+
+def runs(kind: str = "trial", uri: str | None = None) -> list:
+    from mlflow import MlflowClient
+
+    from smoothray.tracking import tracking_uri
+
+    client = MlflowClient(uri or tracking_uri())
+    experiment = client.get_experiment_by_name("s")
+    return client.search_runs([experiment.experiment_id], f"tags.`smoothray.kind` = '{kind}'")
+
+
+def tables() -> list[Record]:
+    """What MLflow's tables hold, without the journal."""
+    from smoothray.tracking import Tracker
+
+    tracker = Tracker("s")
+    tracker.open()
+    return tracker.records()
+
+
+# ---- the journal
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("SMOOTHRAY_JOURNAL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(count: int) -> Journal:
+    with Journal("s") as journal:
+        for number in range(count):
+            journal.append("record", record={"number": number, "text": "ä" * 50})
+    return journal
+
+
+def numbers(journal: Journal) -> list[int]:
+    return [entry["record"]["number"] for entry in journal.entries()]
+
+
+def test_a_journal_keeps_its_order(folder):
+    assert numbers(written(300)) == list(range(300))
+    written(2)
+    assert numbers(Journal("s"))[-3:] == [299, 0, 1]
+    unpacked = subprocess.run(["zcat", Journal("s").path], capture_output=True, check=True).stdout
+    assert len(unpacked.splitlines()) == 302
+
+
+def test_no_journal_has_no_entries(folder):
+    assert list(Journal("s").entries()) == []
+    assert not Journal("s").path.parent.exists()
+
+
+def test_the_journal_s_place_can_be_chosen(folder, monkeypatch):
+    monkeypatch.setenv("SMOOTHRAY_JOURNAL", str(folder / "else" / "where"))
+    assert written(1).path == folder / "else" / "where" / "s.jsonl.gz"
+
+
+@pytest.mark.parametrize("cut", [1, 9, 20])
+def test_a_torn_last_entry_costs_that_entry_alone(folder, cut):
+    journal = written(3)
+    journal.path.write_bytes(journal.path.read_bytes()[:-cut])
+    assert numbers(journal) == [0, 1]
+    written(1)
+    assert numbers(journal) == [0, 1, 0]
+
+
+def test_a_damaged_journal_is_refused(folder):
+    journal = written(3)
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole[:4] + b"garbage" + whole[11:])
+    for _ in range(2):
+        with pytest.raises(StudyError, match=r"s\.jsonl\.gz is damaged .*move it away"), journal:
+            pass
+
+
+def test_one_process_at_a_time(folder):
+    program = (
+        "from smoothray.journal import Journal\n"
+        "from smoothray.errors import StudyError\n"
+        "try: Journal('s').__enter__()\n"
+        "except StudyError as error: print(error)\n"
+    )
+    with Journal("s"):
+        other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "another process is running this study" in other.stdout
+    assert other.stdout.count("\n") == 1 and not other.stderr
+    written(1)
+
+
+def test_a_closed_journal_takes_nothing(folder):
+    with pytest.raises(StudyError, match="not open"):
+        written(1).append("record", record={})
+
+
+def test_a_folder_that_cannot_be_written(folder, monkeypatch):
+    (folder / "file").write_text("")
+    monkeypatch.setenv("SMOOTHRAY_JOURNAL", str(folder / "file" / "x"))
+    with pytest.raises(StudyError, match="SMOOTHRAY_JOURNAL"), Journal("s"):
+        pass
+
+
+# ---- tables
+
+
+def test_parquet_gives_back_what_it_was_given(tmp_path):
+    records = [
+        record(1, Arm("jacobian", 0.1)),
+        record(0, Arm("jacobian", 0.1, 2, 3), teacher_jacobian=1e300, undefined_test=2),
+        record(0),
+        failed(record(2, front=[]), "a reason\n  over lines"),
+    ]
+    file = tmp_path / "new" / "all.parquet"
+    write_parquet(records, file)
+    back = read_parquet(file)
+    members = [{**dict.fromkeys(back[0]["front"][0]), **MEMBER}]
+    expected = [{**r, "front": members if r["front"] else []} for r in in_order(records)]
+    assert back == expected
+    assert [r["reason"] for r in back if r["trial"] == 2] == ["a reason over lines"]
+
+
+def test_records_have_an_order():
+    records = [record(1), record(0, Arm("direct")), record(0), record(0, Arm("jacobian", 0.1))]
+    ordered = [(r["penalty"], r["trial"]) for r in in_order(records)]
+    assert ordered == [("direct", 0), ("jacobian", 0), ("none", 0), ("none", 1)]
+
+
+# ---- the recorder
+
+
+def test_records_are_delivered_once(place):
+    first = deliver(record(0), record(1), failed(record(2), "why"))
+    assert first.lacking == 0 and first.problem is None
+    size = first.journal.path.stat().st_size
+    assert deliver().lacking == 0
+    assert first.journal.path.stat().st_size == size
+    assert len(runs()) == 3
+    (parent,) = runs("cell")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["trials"] == 3 and parent.data.metrics["failed"] == 1
+    assert parent.data.metrics["student_r2_test"] == 0.5
+    assert {run.info.status for run in runs()} == {"FINISHED", "FAILED"}
+    assert {run.data.tags["formula"] for run in runs()} == {"2*`a b`"}
+    assert sorted(r["trial"] for r in tables()) == [0, 1, 2]
+    assert tables()[0]["front"][0]["formula"] == MEMBER["formula"]
+
+
+def test_what_was_journaled_but_not_delivered_is_delivered_next_time(place):
+    with Recorder("s", identity()) as recorder:
+        recorder.add(record(0))  # killed before it could deliver
+    assert deliver(record(1)).lacking == 0
+    assert len(runs()) == 2
+    assert len(tables()) == 2
+
+
+def test_killed_between_delivery_and_table(place):
+    with Recorder("s", identity()) as recorder:
+        recorder.start(complete=lambda cell: False)
+        recorder.add(record(0))
+        for _ in range(200):
+            if recorder.delivered:
+                break
+            time.sleep(0.05)
+        assert recorder.delivered and not recorder.problem
+    assert len(runs()) == 1 and tables() == []
+    assert deliver().lacking == 0
+    assert len(runs()) == 1 and len(tables()) == 1
+
+
+def test_killed_before_the_delivery_was_noted(place):
+    """MLflow has the run, the journal does not say so: it is replaced, not doubled."""
+    journal = deliver(record(0)).journal
+    entries = [entry for entry in journal.entries() if entry["kind"] != "delivered"]
+    journal.path.unlink()
+    with journal:
+        for entry in entries:
+            journal.append(**entry)
+    assert deliver().lacking == 0
+    assert len(runs()) == 1
+
+
+def test_a_study_goes_on_from_mlflow_alone(place):
+    deliver(record(0), record(1)).journal.path.unlink()
+    with Recorder("s", identity()) as recorder:
+        assert sorted(key.trial for key in recorder.records) == [0, 1]
+        (held, *_) = recorder.records.values()
+        assert held["front"][0]["formula"] == MEMBER["formula"]
+    deliver(record(2))
+    assert len(runs()) == 3 and len(tables()) == 3
+    # Its identity came along, though the journal had been taken away.
+    with pytest.raises(StudyError, match="seed was 0, now is 1"):
+        deliver(study_identity=identity(seed=1))
+
+
+def test_another_database_gets_everything(place, empty_database, monkeypatch):
+    import shutil
+
+    deliver(record(0))
+    shutil.copy(empty_database, place / "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/other.db")
+    assert deliver(record(1)).lacking == 0
+    assert len(runs()) == 2 and len(tables()) == 2
+
+
+def test_changed_settings_are_refused_and_shown(place):
+    deliver(record(0))
+    with pytest.raises(StudyError) as refused:
+        deliver(study_identity=identity(seed=1, teacher={"steps": 50}))
+    assert "seed was 0, now is 1" in str(refused.value)
+    assert "teacher.steps was 2000, now is 50" in str(refused.value)
+    deliver(record(1))  # the journal was let go
+
+
+def test_a_later_student_s_settings_are_kept(place):
+    deliver(record(0))
+    deliver(record(0, student="gplearn"), study_identity=identity(student="gplearn"))
+    changed = identity(student={"name": "gplearn", "budget": "standard"})
+    for _ in range(2):
+        with pytest.raises(StudyError, match="students.gplearn.budget was quick, now is standard"):
+            deliver(study_identity=changed)
+        Journal("s").path.unlink(missing_ok=True)  # MLflow was told as well
+
+
+def test_changed_data_are_refused():
+    X = np.arange(20.0).reshape(10, 2)
+    before, after = (Dataset("iris", X, np.arange(10) + k, ("a", "b"), "y") for k in (0.0, 1.0))
+    refuse_changed_data([record(fingerprint=before.fingerprint)], {"iris": before})
+    refuse_changed_data([record(fingerprint=before.fingerprint)], {})
+    with pytest.raises(StudyError, match="'iris' has changed since .*--name"):
+        refuse_changed_data([record(fingerprint=before.fingerprint)], {"iris": after})
+
+
+def test_records_are_found_by_name_from_either_place(place):
+    deliver(record(0), record(1))
+    assert len(recorded_study("s")[1]) == 2
+    Journal("s").path.unlink()
+    assert len(recorded_study("s")[1]) == 2
+    with pytest.raises(StudyError, match="no records of a study 'other'"):
+        recorded_study("other")
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("mlruns", "a folder, which MLflow no longer takes"),
+        ("file:///tmp/mlruns", "a folder, which MLflow no longer takes"),
+        ("sqlite:////proc/none/mlflow.db", "cannot open the database"),
+    ],
+)
+def test_addresses_that_mlflow_cannot_use(folder, monkeypatch, uri, told):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(StudyError, match=told):
+        deliver()
+
+
+# ---- MLflow away, and back
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def start_server(place: Path, port: int) -> Iterator:
+    started: list[subprocess.Popen] = []
+
+    def start() -> None:
+        with open(place / "server.log", "w") as log:
+            options = [
+                "--backend-store-uri", f"sqlite:///{place}/mlflow.db", "--workers", "1",
+                "--default-artifact-root", str(place / "mlruns"), "--port", str(port),
+            ]  # fmt: skip
+            command = [sys.executable, "-m", "mlflow", "server", *options]
+            started.append(
+                subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            )
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
+                return
+            except OSError:
+                time.sleep(0.25)
+        pytest.fail((place / "server.log").read_text()[-2000:])
+
+    yield start
+    import os
+    import signal
+
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_mlflow_away_then_back(place, port, start_server, monkeypatch):
+    """The study goes on without a server; when it is back, it gets all and loses nothing it had."""
+    deliver(record(0), record(1)).journal.path.unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    said: list[str] = []
+    with Recorder("s", identity(), said.append) as recorder:
+        assert "does not answer" in said[0] and "\n" not in said[0]
+        recorder.start(complete=lambda cell: True)
+        recorder.add(record(2))
+        assert recorder.finish(timeout=60) == 1
+        assert recorder.problem and "\n" not in recorder.problem
+    with Recorder("s", identity(), said.append) as recorder:
+        assert [key.trial for key in recorder.records] == [2]
+        recorder.start(complete=lambda cell: True)
+        start_server()
+        recorder.add(record(3))
+        assert recorder.finish(timeout=60) == 0
+        assert sorted(key.trial for key in recorder.records) == [0, 1, 2, 3]
+    assert sorted(r["trial"] for r in tables()) == [0, 1, 2, 3]
+    assert len(runs()) == 4

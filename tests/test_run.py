@@ -1,0 +1,171 @@
+"""Whole studies from the command line: run, run again, grown, stopped and resumed, on one and two cores."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import COMMAND, Command, clean_environment
+
+from smoothray.journal import Journal
+from smoothray.records import read_parquet
+
+STUDY = """
+name: small
+datasets: [sklearn:iris, sklearn:friedman3]
+trials: 2
+penalties: {jacobian: [0.1]}
+teacher: {steps: 60, hidden: [8]}
+student: {options: {population_size: 50, generations: 5}}
+"""
+COLUMNS = """
+dataset penalty strength augment ensemble student trial n_train n_val n_test version status reason
+teacher_r2_train teacher_r2_val teacher_r2_test fidelity_train fidelity_val fidelity_test
+student_r2_train student_r2_val student_r2_test complexity formula teacher_jacobian
+teacher_gradient_max teacher_spectral student_jacobian student_gradient_max alignment
+teacher_seconds student_seconds
+""".split()
+ALL = 2 * 3 * 2
+
+
+@pytest.fixture(scope="module")
+def new_place(tmp_path_factory, empty_database):
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        (folder / "small.yaml").write_text(STUDY)
+        shutil.copy(empty_database, folder / "mlflow.db")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def done(new_place, smoothray: Command) -> Path:
+    """The study, run to its end on two cores."""
+    folder = new_place("done")
+    ended = smoothray("run", "small.yaml", "--cores", 2, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "12 trials; 4 banks of teachers and 12 fits to do" in ended.stderr
+    assert "smoothray ui" in ended.stderr
+    for word in ("iris", "friedman3", "direct", "none", "jacobian λ=0.1"):
+        assert word in ended.stdout
+    export(smoothray, folder, "first.parquet")
+    return folder
+
+
+def export(smoothray: Command, folder: Path, file: str) -> None:
+    ended = smoothray("export", "small.yaml", file, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+
+
+def journal(folder: Path) -> Path:
+    return folder / ".smoothray" / "small.jsonl.gz"
+
+
+def comparable(file: Path) -> list[dict]:
+    return [
+        {name: value for name, value in record.items() if not name.endswith("seconds")}
+        for record in read_parquet(file)
+    ]
+
+
+def test_export_has_a_row_a_trial(done):
+    frame = pd.read_parquet(done / "first.parquet")
+    assert len(frame) == ALL
+    assert set(COLUMNS) <= set(frame.columns)
+    assert (frame["status"] == "ok").all()
+    assert frame["formula"].notna().all() and frame["front"].map(len).min() >= 1
+    taught = frame[frame["penalty"] != "direct"]
+    scores = [name for name in COLUMNS if name.startswith(("teacher_", "fidelity_", "student_"))]
+    assert taught[scores].notna().all(axis=None)
+    assert frame[frame["penalty"] == "direct"]["teacher_r2_test"].isna().all()
+    assert (frame["n_train"] + frame["n_val"] + frame["n_test"]).isin([150, 300]).all()
+    fronts = frame["front"].map(lambda front: sum(member["chosen"] for member in front))
+    assert (fronts == 1).all()
+
+
+def test_a_second_start_computes_nothing(done, smoothray):
+    size = journal(done).stat().st_size
+    ended = smoothray("run", "small.yaml", cwd=done)
+    assert ended.returncode == 0
+    assert "all 12 trials are recorded already" in ended.stderr
+    assert "jacobian λ=0.1" in ended.stdout
+    assert journal(done).stat().st_size == size
+
+
+def test_changed_settings_are_refused(done, main, monkeypatch):
+    monkeypatch.chdir(done)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{done}/mlflow.db")
+    ended = main("run", "small.yaml", "--seed", 5, "--selection", "accuracy")
+    assert ended.returncode == 2
+    assert "seed was 0, now is 5" in ended.stderr
+    assert "students.operon.selection was fidelity, now is accuracy" in ended.stderr
+
+
+def test_stopped_and_resumed_on_one_core_gives_the_same_records(done, new_place, smoothray):
+    """Ctrl-C reaches every process of the terminal's group, Ray's as well."""
+    folder = new_place("stopped")
+    process = subprocess.Popen(
+        [*COMMAND, "run", "small.yaml", "--cores", "1"],
+        cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline and recorded(folder) < 2:
+            time.sleep(0.02)
+        pressed = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        took = time.monotonic() - pressed
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    kept = recorded(folder)
+    assert process.returncode == 130, said
+    assert took < 15
+    assert 2 <= kept < ALL
+    assert f"Stopped: {kept} of 12 trials are recorded. To go on: smoothray run small.yaml" in said
+    assert "Traceback" not in said
+
+    ended = smoothray("run", "small.yaml", "--cores", 1, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert f"{kept} recorded already" in ended.stderr
+    export(smoothray, folder, "resumed.parquet")
+    assert comparable(folder / "resumed.parquet") == comparable(done / "first.parquet")
+
+
+def recorded(folder: Path) -> int:
+    place = Journal("small")
+    place.path = journal(folder)
+    return sum(entry["kind"] == "record" for entry in place.entries())
+
+
+def test_a_part_grows_and_what_was_there_stays(done, smoothray):
+    options = ("--datasets", "sklearn:iris", "--trials", 3, "--cores", 2)
+    ended = smoothray("run", "small.yaml", *options, cwd=done)
+    assert ended.returncode == 0, ended.stderr
+    assert "1 data set, 3 arms, 9 trials, 6 recorded already; 2 banks of teachers and 3 fits" in (
+        ended.stderr
+    )
+    export(smoothray, done, "grown.parquet")
+    grown, first = comparable(done / "grown.parquet"), comparable(done / "first.parquet")
+    assert len(grown) == ALL + 3
+    assert [record for record in grown if record["trial"] < 2] == first
+    new = [record for record in grown if record["trial"] == 2]
+    assert {record["dataset"] for record in new} == {"iris"}
+    assert {tuple(record["bank"]) for record in new} == {(), (2,)}
+
+
+def test_export_of_what_is_not_there(place, main):
+    for arguments in (("nothing", "a.parquet"), ("nothing", "a.csv"), ("no.yaml", "a.parquet")):
+        ended = main("export", *arguments)
+        assert ended.returncode == 2
+        assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1

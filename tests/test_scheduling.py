@@ -1,0 +1,135 @@
+"""Student actors that die or hang: the fit is tried again or recorded as failed, and the study goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smoothray.plan import jobs, keys
+from smoothray.records import Record
+from smoothray.running import load_datasets
+from smoothray.study import Study, parse_study
+
+SLOW = {"population_size": 300, "generations": 150}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_here() -> Iterator[None]:
+    from smoothray.scheduling import ray_session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        with ray_session(2):
+            yield
+
+
+def study(**changes: object) -> Study:
+    return parse_study(
+        {
+            "name": "small",
+            "datasets": ["sklearn:iris"],
+            "trials": 1,
+            "baselines": ["direct"],
+            "student": {"options": SLOW},
+            **changes,
+        }
+    )
+
+
+def run(study: Study) -> list[Record]:
+    from smoothray.scheduling import run_jobs
+
+    datasets = load_datasets(study)
+    return list(run_jobs(study, jobs(keys(study, datasets, study.trials), {}), datasets))
+
+
+def fitting() -> list[int]:
+    """The student actors among this process's descendants that are at a fit."""
+    parents, titles = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            titles[int(folder.name)] = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        parents[int(folder.name)] = int(fields[1])
+
+    def ours(pid: int) -> bool:
+        while pid in parents and pid != os.getpid():
+            pid = parents[pid]
+        return pid == os.getpid()
+
+    return [p for p, title in titles.items() if b"StudentActor.fit" in title and ours(p)]
+
+
+class Killer(threading.Thread):
+    """Kills the first actors that are seen at a fit."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(daemon=True)
+        self.times, self.killed = times, set[int]()
+
+    def run(self) -> None:
+        deadline = time.monotonic() + 120
+        while len(self.killed) < self.times and time.monotonic() < deadline:
+            for pid in set(fitting()) - self.killed:
+                os.kill(pid, signal.SIGKILL)
+                self.killed.add(pid)
+            time.sleep(0.02)
+
+
+def scores(records: list[Record]) -> list[dict]:
+    return [{k: v for k, v in r.items() if not k.endswith("seconds")} for r in records]
+
+
+def test_a_fit_whose_process_dies_is_tried_again():
+    undisturbed = run(study())
+    assert undisturbed[0]["status"] == "ok"
+    killer = Killer(1)
+    killer.start()
+    records = run(study())
+    killer.join()
+    assert len(killer.killed) == 1
+    assert scores(records) == scores(undisturbed)
+
+
+def test_a_fit_that_kills_every_process_has_failed():
+    killer = Killer(3)
+    killer.start()
+    (record,) = run(study())
+    killer.join()
+    assert record["status"] == "failed"
+    assert "the student's process died 3 times" in record["reason"]
+
+
+def test_a_fit_past_its_time_limit_has_failed_and_its_neighbours_have_not():
+    endless = {"name": "operon", "timeout": 2, "options": {**SLOW, "generations": 1_000_000}}
+    quick = {"name": "gplearn", "options": {"population_size": 50, "generations": 2}}
+    records = {r["student"]: r for r in run(study(students=[endless, quick]))}
+    assert records["operon"]["status"] == "failed"
+    assert records["operon"]["reason"] == "the fit passed its time limit of 2 s"
+    assert records["gplearn"]["status"] == "ok"
+
+
+def test_a_bank_that_cannot_train_fails_its_trials_alone():
+    """A GPU asked for where there is none: the reason is recorded, the direct fit goes on."""
+    import subprocess
+    import sys
+
+    probe = "import torch; raise SystemExit(torch.cuda.is_available())"
+    if subprocess.run([sys.executable, "-c", probe]).returncode:
+        pytest.skip("there is a GPU here")
+    quick = {"options": {"population_size": 50, "generations": 2}}
+    records = run(
+        study(baselines=["none", "direct"], teacher={"device": "cuda"}, student=quick, trials=2)
+    )
+    assert [r["status"] for r in records if r["penalty"] == "direct"] == ["ok"] * 2
+    without = [r for r in records if r["penalty"] == "none"]
+    assert [r["status"] for r in without] == ["failed"] * 2
+    assert all("torch sees no GPU here" in r["reason"] for r in without)
