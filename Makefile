@@ -8,6 +8,7 @@ demo: $(VENV)/.installed
 	$(BIN)/smoothray run search_spaces/quickstart.yaml
 
 test: $(VENV)/.installed-test
+	$(BIN)/pytest -m pysr tests/test_students.py  # Julia and torch cannot share a process
 	$(BIN)/pytest
 
 lint: $(VENV)/.installed-test

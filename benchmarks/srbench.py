@@ -36,7 +36,9 @@ def main() -> None:
     options = parser.parse_args()
     anchors = pd.read_csv(options.anchors)
     anchors = anchors[anchors["algorithm"] == options.algorithm].set_index("dataset")
-    print(f"{options.student} ({options.budget}), {options.trials} trials; SRBench: {options.algorithm}")
+    print(
+        f"{options.student} ({options.budget}), {options.trials} trials; SRBench: {options.algorithm}"
+    )
     print(f"{'data set':<30} {'R²':>6} {'SRBench':>8} {'nodes':>6} {'SRBench':>8} {'seconds':>8}")
     for name in options.datasets:
         fits = joblib.Parallel(n_jobs=-1)(

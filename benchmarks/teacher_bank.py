@@ -17,8 +17,9 @@ import time
 import torch
 
 from smoothray.penalties import PENALTIES
-from smoothray.teachers.bank import Rows, Training, schedule, train_bank
+from smoothray.teachers.bank import train_bank
 from smoothray.teachers.mlp import MLP
+from smoothray.teachers.training import Rows, Training, schedule
 
 FEATURES, NETWORKS, STRENGTH = 8, 50, 0.1
 

@@ -9,7 +9,7 @@ from typing import Any
 import joblib
 
 from smoothray.datasets import Dataset
-from smoothray.errors import StudyError, TeacherError
+from smoothray.errors import StudentError, StudyError, TeacherError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Arm
 from smoothray.study import StudentSettings, TeacherSettings, default_strengths
@@ -76,15 +76,20 @@ def distill(
     trial = Trial.of(dataset, 0, seed)
     lessons = _teach(trial, arms, teacher, progress)
     progress(f"fitting {len(arms) + 1} formulas with {student.name} ({student.budget})")
-    work = [(None, 0), *((lessons[arm], arm.augment) for arm in arms if arm in lessons)]
+    work = [(None, 0), *((lesson, arm.augment) for arm, lesson in lessons.items())]
     fits = joblib.Parallel(n_jobs=n_jobs)(
         joblib.delayed(_fit)(trial, lesson, k, student) for lesson, k in work
     )
     direct, *distilled = fits
+    if isinstance(direct, str):
+        raise StudentError(direct)
     tried = []
-    for arm, fields in zip([arm for arm in arms if arm in lessons], distilled, strict=True):
-        about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
-        tried.append({**about, **teacher_fields(trial, lessons[arm]), **fields})
+    for arm, fields in zip(lessons, distilled, strict=True):
+        if isinstance(fields, dict):
+            about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
+            tried.append({**about, **teacher_fields(trial, lessons[arm]), **fields})
+    if not tried:
+        raise StudentError(f"no teacher could be distilled: {distilled[0]}")
     # The sort is stable, so of equally good arms the first and weakest stays ahead.
     tried.sort(key=lambda fields: -fields["student_r2_val"])
     return Distillation(trial, tried[0], direct, tried)
@@ -114,5 +119,11 @@ def _teach(
     return lessons
 
 
-def _fit(trial: Trial, lesson: Lesson | None, k: int, student: StudentSettings) -> dict[str, Any]:
-    return distil(trial, lesson, k, student.build(), student.selection)
+def _fit(
+    trial: Trial, lesson: Lesson | None, k: int, student: StudentSettings
+) -> dict[str, Any] | str:
+    """The fields of a record, or why there is no formula."""
+    try:
+        return distil(trial, lesson, k, student.build(), student.selection)
+    except StudentError as error:
+        return str(error)

@@ -102,7 +102,7 @@ class TeacherSettings(Strict):
     )
     activation: Literal["tanh", "relu", "softplus"] = "tanh"
     steps: int = Field(default=2000, ge=10, description="Gradient steps at most.")
-    learning_rate: float = Field(default=5e-3, gt=0)
+    learning_rate: float = Field(default=5e-3, gt=0, le=1)
     patience: int = Field(
         default=400, ge=10, description="Steps without a better validation loss before stopping."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from smoothray.smoothness import alignment, largest_gradient, mean_squared_jacob
 from smoothray.students import Candidate, Student, select
 
 Array = NDArray[np.float64]
+logger = logging.getLogger(__name__)
 PARTS = ("train", "val", "test")
 ROUNDING = 1e-5
 """Largest change of a prediction that rounding a formula's constants may make, in standard deviations."""
@@ -118,13 +120,22 @@ def distil(
         target = np.concatenate([target, lesson.new[k]])
     names = trial.dataset.feature_names
     candidates = student.fit(inputs, target, names, trial.student_seed)
-    members = [_member(trial, candidate) for candidate in candidates]
-    aims = {"accuracy": trial.y["val"], "fidelity": (lesson.outputs if lesson else trial.y)["val"]}
+    members = [m for m in (_member(trial, candidate) for candidate in candidates) if m]
+    if not members:
+        raise StudentError(
+            f"none of the {len(candidates)} formulas could be put into the data's units; "
+            "please report this with the data"
+        )
+    aims = {"accuracy": trial.y["val"]}
+    if lesson:
+        aims["fidelity"] = lesson.outputs["val"]
     losses = {
         aim: [mean_squared_error(values, member.outputs["val"]) for member in members]
         for aim, values in aims.items()
     }
-    chosen = choose(members, losses, selection)
+    # Without a teacher the labels are what there is to be faithful to.
+    rule = "accuracy" if selection == "fidelity" and not lesson else selection
+    chosen = choose(members, losses, rule)
     front = [
         {
             "complexity": member.candidate.complexity,
@@ -134,8 +145,7 @@ def distil(
             "native": member.candidate.preferred,
             "chosen": place == chosen,
             **_scores(trial, lesson, member),
-            **{f"val_loss_{aim}": losses[aim][place][0] for aim in aims},
-            **{f"val_error_{aim}": losses[aim][place][1] for aim in aims},
+            **_validation(losses, place),
             **_smoothness(member),
         }
         for place, member in enumerate(members)
@@ -182,7 +192,8 @@ def choose(
     return select(values, sizes, errors)
 
 
-def _member(trial: Trial, candidate: Candidate) -> Member:
+def _member(trial: Trial, candidate: Candidate) -> Member | None:
+    """A candidate in the data's units; None where it is not the same function there."""
     names, x, y = trial.dataset.feature_names, trial.x_scaler, trial.y_scaler
     # Rows from all over the table: where it is sorted, the first ones show little of it.
     rows = trial.raw["train"][:: -(-len(trial.raw["train"]) // 256)]
@@ -194,10 +205,8 @@ def _member(trial: Trial, candidate: Candidate) -> Member:
     outputs["test"] = y.transform(values)
     difference = Program(candidate.expr).values(trial.x["train"]) - outputs["train"]
     if not np.sqrt(np.mean(difference**2)) <= AGREEMENT:
-        raise StudentError(
-            f"the formula {to_text(expr)} in the data's units differs from what the student found; "
-            "please report this with the data"
-        )
+        logger.warning("dropped %s: in the data's units it is another function", to_text(expr))
+        return None
     return Member(candidate, expr, outputs, gradients * x.scale / y.scale)
 
 
@@ -209,6 +218,16 @@ def _scores(trial: Trial, lesson: Lesson | None, member: Member) -> dict[str, fl
         scores[f"r2_{part}"] = r2(trial.y[part], outputs)
         scores[f"fidelity_{part}"] = r2(lesson.outputs[part], outputs) if lesson else None
     return scores
+
+
+def _validation(
+    losses: Mapping[str, Sequence[tuple[float, float]]], place: int
+) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
+    for aim in ("accuracy", "fidelity"):
+        loss, error = losses[aim][place] if aim in losses else (None, None)
+        found |= {f"val_loss_{aim}": loss, f"val_error_{aim}": error}
+    return found
 
 
 def _smoothness(member: Member) -> dict[str, float]:

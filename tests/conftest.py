@@ -26,7 +26,9 @@ def clean_environment() -> dict[str, str]:
 def smoothray() -> Command:
     """Run `smoothray ARGUMENTS` in a folder, as a process of its own."""
 
-    def run(*arguments: object, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, cwd: Path, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*COMMAND, *map(str, arguments)],
             cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=timeout,
@@ -63,9 +65,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path
-) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
     """An empty current folder, with a database of its own that MLflow is pointed to."""
     for name in OURS:
         monkeypatch.delenv(name, raising=False)

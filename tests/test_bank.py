@@ -15,10 +15,11 @@ from smoothray.datasets import Dataset
 from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES, Network
 from smoothray.study import TeacherSettings
-from smoothray.teachers.bank import Bank, Rows, Training, train_bank
+from smoothray.teachers.bank import Bank, train_bank
 from smoothray.teachers.layers import chain_weights
 from smoothray.teachers.mlp import ACTIVATIONS, MLP, Workspace
 from smoothray.teachers.teach import choose_device, teach
+from smoothray.teachers.training import Rows, Training
 from smoothray.trial import Lesson, Trial
 
 D = 3
@@ -615,3 +616,62 @@ def test_a_failed_teacher_is_a_reason_and_the_other_trials_have_their_lessons(tr
     for place in (0, 2):
         for part, values in healthy[place].outputs.items():
             np.testing.assert_array_equal(lessons[place].outputs[part], values)
+
+
+class _Features(nn.Module):
+    """Random Fourier features in a buffer, a frozen scale, and a parameter that nothing uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("waves", torch.randn(2, 8))
+        self.scale = nn.Parameter(torch.tensor(0.5), requires_grad=False)
+        self.unused = nn.Parameter(torch.zeros(3))
+        self.last = nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.last(torch.sin(self.scale * (x @ self.waves))).squeeze(-1)
+
+
+def _made_rows(networks: int) -> Rows:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(networks, 50, 2, generator=generator, dtype=torch.float64)
+    y = torch.sin(x[..., 0]) * x[..., 1]
+    return Rows(x[:, :40], y[:, :40], x[:, 40:], y[:, 40:])
+
+
+def test_buffers_and_frozen_parameters_are_each_networks_own() -> None:
+    rows, training = _made_rows(3), Training(steps=60)
+    together = train_bank(_Features, rows, PENALTIES["none"](), [0.0] * 3, [1, 2, 3], training)
+    for place in range(3):
+        part = rows.chunk(slice(place, place + 1))
+        alone = train_bank(_Features, part, PENALTIES["none"](), [0.0], [place + 1], training)
+        assert torch.allclose(
+            together.predict(rows.x_val)[place], alone.predict(part.x_val)[0], atol=1e-10
+        )
+        module = together.module(place)
+        assert module.scale.item() == 0.5
+        assert torch.allclose(module(part.x_val[0]), alone.predict(part.x_val)[0], atol=1e-10)
+
+
+@pytest.mark.parametrize("strength", [1e21, 1e36])
+def test_a_strength_that_stalls_the_optimiser_is_a_divergence(strength) -> None:
+    rows = _made_rows(2)
+    rows = Rows(*(part.float() for part in vars(rows).values()))
+    bank = train_bank(
+        lambda: MLP(2, (8,)), rows, PENALTIES["jacobian"](), [0.0, strength], [1, 2], Training(20)
+    )
+    assert list(bank.failures) == [1] and "diverged at step 1" in bank.failures[1]
+
+
+def test_a_module_that_branches_on_its_input_is_refused() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 1)
+
+        def forward(self, x):
+            out = self.layer(x).squeeze(-1)
+            return out if (out > -1e9).all() else out * 0
+
+    with pytest.raises(TeacherError, match="cannot be batched by torch.vmap"):
+        train_bank(Branching, _made_rows(2), PENALTIES["none"](), [0, 0], [1, 2], Training(20))

@@ -41,7 +41,11 @@ def test_json_and_files(file, smoothray: Command):
     result = json.loads(ended.stdout)
     assert ended.stdout.count("\n") == 1
     assert set(KEYS) <= set(result)
-    assert (result["penalty"], result["strength"], result["student"]) == ("jacobian", 0.01, "operon")
+    assert (result["penalty"], result["strength"], result["student"]) == (
+        "jacobian",
+        0.01,
+        "operon",
+    )
     assert set(result["smoothness"]) == {
         "teacher_jacobian", "teacher_gradient_max", "teacher_spectral",
         "student_jacobian", "student_gradient_max", "alignment",
@@ -79,7 +83,13 @@ def test_for_a_person(tmp_path, smoothray: Command):
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert "[/y] =" in ended.stdout
-    for words in ("this formula", "its teacher (none)", "fidelity", "direct fit", "test rows of 80"):
+    for words in (
+        "this formula",
+        "its teacher (none)",
+        "fidelity",
+        "direct fit",
+        "test rows of 80",
+    ):
         assert words in ended.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"mine.csv"}
 

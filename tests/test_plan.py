@@ -91,7 +91,9 @@ def test_one_bank_for_all_trials_students_and_augmentations():
 
 
 def test_ensembles_are_banks_of_their_own():
-    wanted = keys(study(baselines=["none"], penalties={}, teacher={"ensemble": [1, 3]}), ["iris"], 3)
+    wanted = keys(
+        study(baselines=["none"], penalties={}, teacher={"ensemble": [1, 3]}), ["iris"], 3
+    )
     assert sorted(job.ensemble for job in jobs(wanted, {})) == [1, 3]
 
 
@@ -117,7 +119,10 @@ def test_more_trials_are_a_bank_of_their_own():
     assert jobs(keys(study(), ["iris"], 5), recorded) == []
     # A student that is added later learns from both banks as they were.
     late = jobs(keys(study(student="gplearn", baselines=["none"]), ["iris"], 5), recorded)
-    assert [(job.penalty, job.trials) for job in late][:2] == [("none", (0, 1, 2)), ("none", (3, 4))]
+    assert [(job.penalty, job.trials) for job in late][:2] == [
+        ("none", (0, 1, 2)),
+        ("none", (3, 4)),
+    ]
     assert {key for job in late for key in job.fits} == set(
         keys(study(student="gplearn", baselines=["none"]), ["iris"], 5)
     )

@@ -14,7 +14,7 @@ import pytest
 from conftest import COMMAND, Command, clean_environment
 
 from smoothray.journal import Journal
-from smoothray.records import read_parquet
+from smoothray.records import read_parquet, write_parquet
 
 STUDY = """
 name: small
@@ -56,20 +56,27 @@ def done(new_place, smoothray: Command) -> Path:
     assert "smoothray ui" in ended.stderr
     for word in ("iris", "friedman3", "direct", "none", "jacobian λ=0.1"):
         assert word in ended.stdout
-    export(smoothray, folder, "first.parquet")
-    return folder
-
-
-def export(smoothray: Command, folder: Path, file: str) -> None:
-    ended = smoothray("export", "small.yaml", file, cwd=folder)
+    ended = smoothray("export", "small.yaml", "first.parquet", cwd=folder)
     assert ended.returncode == 0, ended.stderr
+    return folder
 
 
 def journal(folder: Path) -> Path:
     return folder / ".smoothray" / "small.jsonl.gz"
 
 
+def entries(folder: Path) -> list[dict]:
+    place = Journal("small")
+    place.path = journal(folder)
+    return [entry["record"] for entry in place.entries() if entry["kind"] == "record"]
+
+
+def recorded(folder: Path) -> int:
+    return len(entries(folder))
+
+
 def comparable(file: Path) -> list[dict]:
+    """The records of a table without what the clock decides."""
     return [
         {name: value for name, value in record.items() if not name.endswith("seconds")}
         for record in read_parquet(file)
@@ -138,14 +145,8 @@ def test_stopped_and_resumed_on_one_core_gives_the_same_records(done, new_place,
     ended = smoothray("run", "small.yaml", "--cores", 1, cwd=folder)
     assert ended.returncode == 0, ended.stderr
     assert f"{kept} recorded already" in ended.stderr
-    export(smoothray, folder, "resumed.parquet")
+    write_parquet(entries(folder), folder / "resumed.parquet")
     assert comparable(folder / "resumed.parquet") == comparable(done / "first.parquet")
-
-
-def recorded(folder: Path) -> int:
-    place = Journal("small")
-    place.path = journal(folder)
-    return sum(entry["kind"] == "record" for entry in place.entries())
 
 
 def test_a_part_grows_and_what_was_there_stays(done, smoothray):
@@ -155,7 +156,7 @@ def test_a_part_grows_and_what_was_there_stays(done, smoothray):
     assert "1 data set, 3 arms, 9 trials, 6 recorded already; 2 banks of teachers and 3 fits" in (
         ended.stderr
     )
-    export(smoothray, done, "grown.parquet")
+    write_parquet(entries(done), done / "grown.parquet")
     grown, first = comparable(done / "grown.parquet"), comparable(done / "first.parquet")
     assert len(grown) == ALL + 3
     assert [record for record in grown if record["trial"] < 2] == first

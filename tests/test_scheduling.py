@@ -36,7 +36,7 @@ def study(**changes: object) -> Study:
             "datasets": ["sklearn:iris"],
             "trials": 1,
             "baselines": ["direct"],
-            "student": {"options": SLOW},
+            "students": {"options": SLOW},
             **changes,
         }
     )
@@ -127,7 +127,7 @@ def test_a_bank_that_cannot_train_fails_its_trials_alone():
         pytest.skip("there is a GPU here")
     quick = {"options": {"population_size": 50, "generations": 2}}
     records = run(
-        study(baselines=["none", "direct"], teacher={"device": "cuda"}, student=quick, trials=2)
+        study(baselines=["none", "direct"], teacher={"device": "cuda"}, students=quick, trials=2)
     )
     assert [r["status"] for r in records if r["penalty"] == "direct"] == ["ok"] * 2
     without = [r for r in records if r["penalty"] == "none"]

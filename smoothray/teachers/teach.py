@@ -12,8 +12,9 @@ from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES
 from smoothray.smoothness import largest_gradient, mean_squared_jacobian
 from smoothray.study import TeacherSettings
-from smoothray.teachers.bank import Bank, Rows, Training, train_bank
+from smoothray.teachers.bank import Bank, train_bank
 from smoothray.teachers.mlp import MLP
+from smoothray.teachers.training import Rows, Training
 from smoothray.trial import Lesson, Trial
 
 
