@@ -131,7 +131,7 @@ def test_more_trials_are_a_bank_of_their_own():
 def test_a_part_that_grows_inside_out():
     """Trials 0 and 1 recorded of a bank of three, then five wanted: the third in its bank, two new."""
     wanted = keys(study(baselines=["none"], penalties={}), ["iris"], 5)
-    found = jobs(wanted, {key: (0, 1, 2) for key in wanted[:2]})
+    found = jobs(wanted, dict.fromkeys(wanted[:2], (0, 1, 2)))
     assert [(job.trials, [key.trial for key in job.fits]) for job in found] == [
         ((0, 1, 2), [2]),
         ((3, 4), [3, 4]),
@@ -140,5 +140,5 @@ def test_a_part_that_grows_inside_out():
 
 def test_direct_fits_have_no_bank():
     wanted = keys(study(baselines=["direct"], penalties={}), ["iris"], 3)
-    (found,) = jobs(wanted, {key: () for key in wanted[:2]})
+    (found,) = jobs(wanted, dict.fromkeys(wanted[:2], ()))
     assert found.fits == (wanted[2],)

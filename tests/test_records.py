@@ -33,7 +33,10 @@ def identity(**changes: object) -> dict[str, object]:
     return parse_study({"name": "s", "datasets": "offline", **changes}).identity()
 
 
-def record(trial: int = 0, arm: Arm = Arm("none"), **fields: object) -> Record:
+NONE = Arm("none")
+
+
+def record(trial: int = 0, arm: Arm = NONE, **fields: object) -> Record:
     blank = new_record("s", Key("iris", arm, "operon", trial), SIZES, "print", [0, 1], "fidelity")
     scores = {"student_r2_test": 0.5, "complexity": 3, "formula": "2*`a b`", "front": [MEMBER]}
     return {**blank, **scores, **fields}
