@@ -46,7 +46,9 @@ def test_no_student_escapes() -> None:
 def _student(name: str, **settings):
     reason = STUDENTS[name].unavailable()
     if reason is None and name == "pysr" and "torch" in sys.modules:
-        reason = "torch is loaded in this process; run it alone: pytest -m pysr tests/test_students.py"
+        reason = (
+            "torch is loaded in this process; run it alone: pytest -m pysr tests/test_students.py"
+        )
     if reason is not None:
         pytest.skip(f"{name}: {reason}")
     return make_student(name, **{**TINY[name], **settings})

@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayError
 
 from smoothray.datasets import Dataset
+from smoothray.errors import StudyError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Job, Key
 from smoothray.records import Record, failed, new_record
@@ -50,6 +51,8 @@ class _Runner:
         waiting = sum(len(job.fits) for job in jobs)
         self.pool = StudentPool(min(cores, waiting), study.students, study.seed)
         self.gpus = ray.cluster_resources().get("GPU", 0) if study.teacher.device != "cpu" else 0
+        if study.teacher.device == "cuda" and not self.gpus:
+            raise StudyError("teacher.device is 'cuda', but Ray sees no GPU here; use auto or cpu")
         share = study.teacher.gpu_share
         self.most_teaching = int(self.gpus / share) if self.gpus else max(1, cores // 2)
         self.enough_fits = 2 * cores

@@ -1,0 +1,156 @@
+"""Over data sets: each data set is one observation. Tables are (data sets, arms), higher is better."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import chi2, f, rankdata, studentized_range
+
+from smoothray_analysis.effects import win_tie_loss
+from smoothray_analysis.paired import holm, power_is_small, signed_rank
+
+
+class Friedman(NamedTuple):
+    """Friedman's test: n data sets, k arms, chi² with its p, and Iman & Davenport's F with its p."""
+
+    n: int
+    k: int
+    chi2: float
+    p: float
+    f: float
+    f_p: float
+
+
+class Posterior(NamedTuple):
+    """Probabilities that the first is worse, practically the same, better."""
+
+    worse: float
+    same: float
+    better: float
+
+
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """The data sets on which every arm has a value."""
+    return table.dropna()
+
+
+def mean_ranks(table: pd.DataFrame) -> pd.Series:
+    """Each arm's mean rank over the data sets, 1 the best, ties sharing ranks (Demšar 2006); best first.
+
+    table: without nan.
+    """
+    ranks = rankdata(-table.to_numpy(float), axis=1) if len(table) else np.empty((0, table.shape[1]))
+    means = ranks.mean(0) if len(table) else np.full(table.shape[1], np.nan)
+    return pd.Series(means, index=table.columns).sort_values(kind="stable")
+
+
+def friedman(table: pd.DataFrame, correct_ties: bool = True) -> Friedman:
+    """Friedman's test that all arms are alike (Friedman 1937), and its less conservative F (Iman & Davenport
+    1980; Demšar 2006, 3.2.2).
+
+    table: (n, k) without nan. correct_ties: divide chi² by the usual correction, as scipy does and
+    Demšar does not. nan for fewer than two data sets or three arms, or where all arms tie everywhere.
+    """
+    n, k = table.shape
+    nothing = Friedman(n, k, *[float("nan")] * 4)
+    if n < 2 or k < 3:
+        return nothing
+    ranks = rankdata(table.to_numpy(float), axis=1)
+    spread = 12 * n / (k * (k + 1)) * ((ranks.mean(0) - (k + 1) / 2) ** 2).sum()
+    if correct_ties:
+        tied = 12 * ranks.var(axis=1).sum() / (n * (k * k - 1))
+        if tied == 0:
+            return nothing
+        spread = spread / tied
+    rest = n * (k - 1) - spread
+    ratio = (n - 1) * spread / rest if rest > 1e-9 else float("inf")
+    return Friedman(
+        n, k, float(spread), float(chi2.sf(spread, k - 1)),
+        float(ratio), float(f.sf(ratio, k - 1, (k - 1) * (n - 1))),
+    )  # fmt: skip
+
+
+def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
+    """Nemenyi's critical difference of mean ranks of k arms on n data sets (Demšar 2006, 3.2.2).
+
+    >>> round(critical_difference(4, 14), 2), round(critical_difference(4, 14, 0.10), 2)
+    (1.25, 1.12)
+    """
+    if k < 2 or n < 1:
+        return float("nan")
+    q = studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2)
+    return float(q * np.sqrt(k * (k + 1) / (6 * n)))
+
+
+def nemenyi(table: pd.DataFrame) -> pd.DataFrame:
+    """(k, k) p that two arms' mean ranks are alike, by Nemenyi's test (1963); table without nan."""
+    n, k = table.shape
+    ranks = mean_ranks(table)[table.columns].to_numpy()
+    error = np.sqrt(k * (k + 1) / (6 * n)) if n else np.nan
+    distance = np.abs(ranks[:, None] - ranks) / error * np.sqrt(2)
+    p = studentized_range.sf(distance, k, np.inf) if k > 1 and n else np.full((k, k), np.nan)
+    p = np.array(p)
+    np.fill_diagonal(p, 1.0)
+    return pd.DataFrame(np.clip(p, 0, 1), index=table.columns, columns=table.columns)
+
+
+def wilcoxon_holm(table: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
+    """Signed-rank tests between all arms, Holm over all of them (Benavoli et al. 2016 advise it in place of
+    Nemenyi's test).
+
+    table: (n, k); a data set that one of two arms lacks is left out for these two alone.
+
+    Returns a row a pair: `first`, `second`, `datasets`, `difference` (median), `wins`, `ties`,
+    `losses`, `p`, `p_holm`, `significant`, `power_small`.
+    """
+    rows = []
+    for first, second in combinations(table.columns, 2):
+        both = table[[first, second]].dropna()
+        a, b = both[first].to_numpy(float), both[second].to_numpy(float)
+        test = signed_rank(a - b)
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "datasets": len(both),
+                "difference": float(np.median(a - b)) if len(both) else float("nan"),
+                **win_tie_loss(a, b)._asdict(),
+                "p": test.p,
+                "smallest_p": test.smallest_p,
+            }
+        )
+    columns = ["first", "second", "datasets", "difference", "wins", "ties", "losses", "p", "smallest_p"]
+    pairs = pd.DataFrame(rows, columns=columns)
+    pairs["p_holm"] = holm(pairs["p"].to_numpy(float))
+    pairs["significant"] = pairs["p_holm"] <= alpha
+    tests = int(pairs["p"].notna().sum())
+    pairs["power_small"] = [power_is_small(p, tests, alpha) for p in pairs["smallest_p"]]
+    return pairs.drop(columns="smallest_p")
+
+
+def bayes_signed_rank(
+    differences: ArrayLike, rope: float = 0.01, *, prior: float = 0.5, samples: int = 50_000, seed: int = 0
+) -> Posterior:
+    """The Bayesian signed-rank test (Benavoli et al. 2017, 4.2): a Dirichlet process over the differences.
+
+    differences: (n,), one a data set, without nan. rope: differences up to this count as practically
+    the same. prior: the weight of the prior's one observation, at 0. The probability of a region is
+    the part of the Monte Carlo `samples` in which it holds more of the pairwise means than the others do.
+    """
+    d = np.asarray(differences, dtype=float).reshape(-1)
+    if not len(d):
+        return Posterior(float("nan"), float("nan"), float("nan"))
+    z = np.concatenate([[0.0], d])
+    sums = z[:, None] + z
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.concatenate([[prior], np.ones(len(d))]), size=samples)
+    above = np.einsum("si,si->s", weights @ (sums > 2 * rope), weights)
+    below = np.einsum("si,si->s", weights @ (sums < -2 * rope), weights)
+    shares = np.stack([below, 1 - above - below, above], axis=1)
+    top = np.isclose(shares, shares.max(1, keepdims=True), rtol=0, atol=1e-12)
+    won = (top / top.sum(1, keepdims=True)).mean(0)
+    return Posterior(*map(float, won))

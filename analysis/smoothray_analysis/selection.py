@@ -1,0 +1,166 @@
+"""Two choices, both on validation rows alone: one formula from each front, one strength of each penalty.
+
+The functions that choose are handed the columns VISIBLE and VISIBLE_STRENGTH and nothing else, so that
+test scores cannot move a choice. They enter afterwards, with the chosen rows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+FAMILY = ["dataset", "student", "penalty", "augment", "ensemble"]
+"""What one strength is chosen for."""
+
+VISIBLE = (
+    "record", "complexity", "native", "val_loss_accuracy", "val_error_accuracy",
+    "val_loss_fidelity", "val_error_fidelity",
+)  # fmt: skip
+VISIBLE_STRENGTH = (*FAMILY, "strength", "trial", "status", "student_r2_val")
+TAKEN = {
+    "complexity": "complexity",
+    "formula": "formula",
+    **{f"r2_{part}": f"student_r2_{part}" for part in ("train", "val", "test")},
+    **{f"fidelity_{part}": f"fidelity_{part}" for part in ("train", "val", "test")},
+    "jacobian": "student_jacobian",
+    "gradient_max": "student_gradient_max",
+}
+"""A front's columns and the fields of a record that the chosen member's values go to."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one formula is chosen from a front.
+
+    aim: "accuracy", "fidelity" (validation loss against the labels, the teacher) or "native", the
+        student's own choice.
+    best: take the smallest validation loss, rather than the simplest member within one standard
+        error of it (Breiman et al., CART, 1984).
+    nodes: the most nodes allowed; among those the smallest validation loss is taken.
+    """
+
+    aim: str = "accuracy"
+    best: bool = False
+    nodes: int | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Rule:
+        """A rule by its name. Raises ValueError.
+
+        >>> Rule.of("fidelity"), Rule.of("accuracy<=15").nodes, str(Rule.of("accuracy-best"))
+        (Rule(aim='fidelity', best=False, nodes=None), 15, 'accuracy-best')
+        """
+        found = re.fullmatch(r"(native)|(accuracy|fidelity)(?:(-best)|<=(\d+))?", text)
+        if not found:
+            raise ValueError(
+                f"unknown rule '{text}'; use native, accuracy or fidelity, the latter two also with "
+                "'-best' or with a number of nodes as in 'accuracy<=15'"
+            )
+        nodes = int(found[4]) if found[4] else None
+        return cls(found[1] or found[2], bool(found[3]), nodes)
+
+    def __str__(self) -> str:
+        return self.aim + ("-best" if self.best else f"<={self.nodes}" if self.nodes else "")
+
+
+def choose_members(fronts: pd.DataFrame, rule: Rule) -> pd.Series:
+    """For each record the index label in `fronts` of the chosen member.
+
+    fronts: a row a member with the columns VISIBLE; others are not looked at. Where the loss is
+    not finite for any allowed member, the record is left out.
+    """
+    seen = fronts[list(VISIBLE)]
+    if rule.aim == "native":
+        seen = seen[seen["native"].astype(bool)].drop_duplicates("record")
+        return pd.Series(seen.index, index=seen["record"])
+    loss = seen[f"val_loss_{rule.aim}"].astype(float)
+    allowed = np.isfinite(loss)
+    if rule.nodes is not None:
+        allowed &= seen["complexity"] <= rule.nodes
+    seen, loss = seen[allowed], loss[allowed]
+    if seen.empty:
+        return pd.Series([], dtype="int64")
+    first = loss.groupby(seen["record"]).idxmin()
+    margin = pd.Series(0.0, index=first.index)
+    if not rule.best and rule.nodes is None:
+        error = seen.loc[first, f"val_error_{rule.aim}"].astype(float).to_numpy()
+        margin[:] = np.where(np.isfinite(error), np.maximum(error, 0.0), 0.0)
+    limit = seen["record"].map(loss.loc[first].set_axis(first.index) + margin)
+    near = seen[loss <= limit].assign(loss=loss)
+    order = ["complexity", "loss"]
+    if rule.best or rule.nodes is not None:
+        order.reverse()
+    near = near.sort_values(["record", *order], kind="stable").drop_duplicates("record")
+    return pd.Series(near.index, index=near["record"])
+
+
+def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.DataFrame:
+    """The records as they would be, had `rule` chosen from their fronts.
+
+    records: a row a trial. fronts: a row a member, `record` a row's label in `records`, with the
+    columns VISIBLE and those of TAKEN. Fields that a front does not hold become empty where the choice
+    changes; a trial with no member that the rule allows becomes a failed one.
+    """
+    chosen = choose_members(fronts, rule)
+    result = records.copy()
+    good = result.index[(result["status"] == "ok").to_numpy()]
+    chosen = chosen[chosen.index.isin(good)]
+    members = fronts.loc[chosen.to_numpy()].set_index(chosen.index)
+    same = members["formula"].eq(result["formula"].loc[members.index])
+    for name in ("latex", "undefined_test"):
+        if name in result:
+            result[name] = result[name].where(~result.index.isin(same.index[~same]))
+    for source, name in TAKEN.items():
+        if name in result:
+            values = result[name].copy()
+            if source != "formula":
+                values = values.astype(float)
+                members[source] = members[source].astype(float)
+            values.loc[members.index] = members[source]
+            result[name] = values
+    if {"alignment", "teacher_jacobian"} <= set(result):
+        ratio = result["student_jacobian"].astype(float) / result["teacher_jacobian"].astype(float)
+        new = np.log(ratio.where(ratio > 0))
+        changed = result.index.isin(same.index[~same])
+        result["alignment"] = result["alignment"].astype(float).where(~changed, new)
+    lost = good.difference(members.index)
+    result.loc[lost, "status"] = "failed"
+    if "reason" in result:
+        result["reason"] = result["reason"].astype(object)
+        result.loc[lost, "reason"] = f"no formula of the front is allowed by the rule '{rule}'"
+    result["selection"] = str(rule)
+    return result
+
+
+def choose_strengths(records: pd.DataFrame, per_trial: bool = False) -> pd.DataFrame:
+    """For each FAMILY, and each trial if wanted, the strength with the best validation R².
+
+    records: a row a trial with the columns VISIBLE_STRENGTH; others are not looked at. The median over
+    the trials that finished decides; of equally good strengths the smaller is taken, and one
+    without any finished trial only where there is no other.
+
+    Returns a row a choice: FAMILY, `trial` if per_trial, `strength` (nan where there is none) and
+    `score`, the median validation R².
+    """
+    seen = records[list(VISIBLE_STRENGTH)]
+    unit = [*FAMILY, "trial"] if per_trial else FAMILY
+    score = seen["student_r2_val"].astype(float).where(seen["status"] == "ok")
+    table = seen.assign(score=score).groupby([*unit, "strength"], dropna=False)["score"].median()
+    ordered = table.reset_index().sort_values(
+        ["score", "strength"], ascending=[False, True], kind="stable"
+    )
+    return ordered.drop_duplicates(unit).sort_values(unit).reset_index(drop=True)
+
+
+def at_chosen_strength(records: pd.DataFrame, per_trial: bool = False) -> pd.DataFrame:
+    """The records at the chosen strength of their FAMILY, failed ones included; their index is kept."""
+    chosen = choose_strengths(records, per_trial)
+    unit = [*FAMILY, "trial"] if per_trial else FAMILY
+    keys = chosen[[*unit, "strength"]].rename(columns={"strength": "chosen_strength"})
+    # A left join keeps the records' order, hence their index.
+    merged = records[unit].merge(keys, on=unit, how="left")["chosen_strength"].to_numpy(float)
+    own = records["strength"].to_numpy(float)
+    return records[(own == merged) | (np.isnan(own) & np.isnan(merged))]
