@@ -117,7 +117,7 @@ class Recorder:
             recorded = self.tracker.identity()
             if recorded is not None:
                 self.identity = continued(self.study, recorded, self.identity)
-            for record in self.tracker.records():
+            for record in self.tracker.records(self.records):
                 key = Key.of(record)
                 if key not in self.records:
                     self.records[key] = record

@@ -188,7 +188,7 @@ def recorded_study(study: str) -> tuple[str, list[Record]]:
     tracker = Tracker(name)
     try:
         if tracker.open():
-            for record in tracker.records():
+            for record in tracker.records(found):
                 found.setdefault(Key.of(record), record)
     except ConnectionError as error:
         say(f"{error}. Reading the journal alone.")

@@ -13,6 +13,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from smoothray.records import Record, read_parquet, write_parquet
 Cell = tuple[str, Arm, str]
 TABLE = "trials.parquet"
 IDENTITY = "smoothray.identity"
+TABLE_OF_RUNS = {"mlflow.experimentKind": "custom_model_development"}
+"""Has MLflow's pages open on the runs, rather than on its tools for language models."""
 QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -92,16 +95,20 @@ class Tracker:
         """Create the study's experiment if there is none, and keep its identity there."""
         tag = json.dumps(identity, sort_keys=True)
         if self._experiment is None and not self.open():
-            self._experiment = self._client.create_experiment(self.study, tags={IDENTITY: tag})
+            tags = {IDENTITY: tag, **TABLE_OF_RUNS}
+            self._experiment = self._client.create_experiment(self.study, tags=tags)
         elif identity != self._identity:
             self._client.set_experiment_tag(self._experiment, IDENTITY, tag)
         self._identity = json.loads(tag)
 
-    def records(self) -> list[Record]:
-        """Every record that the parents' tables hold."""
+    def records(self, known: Iterable[Key] = ()) -> list[Record]:
+        """The records of the parents' tables, of those alone that hold others than `known`."""
         found: list[Record] = []
+        held = Counter(_cell_name(key.cell) for key in known)
         with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
-            for run_id in self._parents.values():
+            for name, run_id in self._parents.items():
+                if self._tables.get(name, 0) <= held[name]:
+                    continue
                 names = [item.path for item in self._client.list_artifacts(run_id)]
                 if TABLE in names:
                     found += read_parquet(

@@ -39,6 +39,10 @@ def run_jobs(
 
 class _Runner:
     def __init__(self, study: Study, jobs: Sequence[Job], datasets: Mapping[str, Dataset]) -> None:
+        resources = ray.cluster_resources()
+        self.gpus = resources.get("GPU", 0) if study.teacher.device != "cpu" else 0
+        if study.teacher.device == "cuda" and not self.gpus:
+            raise StudyError("teacher.device is 'cuda', but Ray sees no GPU here; use auto or cpu")
         self.study = study
         self.datasets = datasets
         self.references = {name: ray.put(dataset) for name, dataset in datasets.items()}
@@ -47,12 +51,9 @@ class _Runner:
         self.jobs = deque(sorted(jobs, key=lambda job: PENALTIES[job.penalty].has_teacher))
         self.fits: deque[Fit] = deque()
         self.teaching: dict[Any, Job] = {}
-        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        cores = max(1, int(resources.get("CPU", 1)))
         waiting = sum(len(job.fits) for job in jobs)
         self.pool = StudentPool(min(cores, waiting), study.students, study.seed)
-        self.gpus = ray.cluster_resources().get("GPU", 0) if study.teacher.device != "cpu" else 0
-        if study.teacher.device == "cuda" and not self.gpus:
-            raise StudyError("teacher.device is 'cuda', but Ray sees no GPU here; use auto or cpu")
         share = study.teacher.gpu_share
         self.most_teaching = int(self.gpus / share) if self.gpus else max(1, cores // 2)
         self.enough_fits = 2 * cores

@@ -1,0 +1,247 @@
+"""The named comparisons: each smooth penalty against the baselines, per data set and over data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smoothray_analysis.across import bayes_signed_rank
+from smoothray_analysis.effects import (
+    a12,
+    iqm,
+    median_interval,
+    rank_biserial,
+    relative,
+    stratified_iqm,
+    win_tie_loss,
+)
+from smoothray_analysis.paired import corrected_t, holm, power_is_small, signed_rank
+from smoothray_analysis.selection import FAMILY
+
+BASES = ("direct", "none", "weight_decay")
+"""What a smooth penalty is compared with: the student alone, the standard pipeline, and the control
+that smooths without looking at the function."""
+
+ARM = ["penalty", "augment", "ensemble"]
+SCORE = "student_r2_test"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """alpha: of the tests. rope: R² differences up to this are practically the same. resamples: of each
+    bootstrap. per_trial: choose strengths for each trial by itself."""
+
+    alpha: float = 0.05
+    rope: float = 0.01
+    resamples: int = 2000
+    seed: int = 0
+    per_trial: bool = False
+
+
+def arm_name(penalty: str, augment: int, ensemble: int) -> str:
+    """An arm without its strength, as text.
+
+    >>> arm_name("jacobian", 4, 1)
+    'jacobian +4×points'
+    """
+    parts = [penalty]
+    parts += [f"+{augment}×points"] if augment else []
+    parts += [f"{ensemble} networks"] if ensemble > 1 else []
+    return " ".join(parts)
+
+
+def named_pairs(records: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each student each smooth arm with each of BASES that the records hold.
+
+    A base has the arm's augmentation and ensemble, or, where there is none such, the least of both;
+    then `same` is False. `direct`, which has no teacher, counts as the same.
+    """
+    known = records[["student", *ARM]].drop_duplicates()
+    found = []
+    for student, arms in known.groupby("student"):
+        smooth = arms[~arms["penalty"].isin(BASES)].sort_values(ARM)
+        for arm in smooth.to_dict("records"):
+            for base in BASES:
+                options = arms[arms["penalty"] == base].sort_values(["augment", "ensemble"])
+                if options.empty:
+                    continue
+                alike = options[
+                    (options["augment"] == arm["augment"]) & (options["ensemble"] == arm["ensemble"])
+                ]
+                other = (options if alike.empty else alike).iloc[0]
+                place = {name: int(arm[name]) for name in ("augment", "ensemble")}
+                found.append(
+                    {
+                        "student": student,
+                        "penalty": arm["penalty"],
+                        **place,
+                        "arm": arm_name(arm["penalty"], **place),
+                        "base": base,
+                        "base_augment": int(other["augment"]),
+                        "base_ensemble": int(other["ensemble"]),
+                        "same": base == "direct" or not alike.empty,
+                    }
+                )
+    return found
+
+
+def per_dataset(chosen: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The named comparisons on each data set, paired over the trials.
+
+    chosen: records at their chosen strengths (`selection.at_chosen_strength`).
+
+    Returns (table, differences). table: a row a comparison and data set; p_holm, t_p_holm within the whole
+    table; `verdict` is "better", "worse", "no clear difference", "power is small" or "no pairs".
+    differences: a row a pair with `student`, `arm`, `base`, `dataset`, `trial`, `difference`.
+    """
+    groups = dict(iter(chosen.groupby(FAMILY)))
+    datasets = chosen["dataset"].drop_duplicates().sort_values()
+    rows, pieces = [], []
+    for pair in named_pairs(chosen):
+        for dataset in datasets:
+            where = (dataset, pair["student"])
+            arm = groups.get((*where, *(pair[name] for name in ARM)))
+            base = groups.get((*where, pair["base"], pair["base_augment"], pair["base_ensemble"]))
+            if arm is None or base is None:
+                continue
+            names = {name: pair[name] for name in ("student", "arm", "base")}
+            row, trials = _compare(arm, base, settings)
+            rows.append({"dataset": dataset, **pair, **row})
+            pieces.append(trials.assign(dataset=dataset, **names))
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table, pd.DataFrame(columns=["student", "arm", "base", "dataset", "trial", "difference"])
+    table["p_holm"] = holm(table["p"].to_numpy(float))
+    table["t_p_holm"] = holm(table["t_p"].to_numpy(float))
+    table = _judge(table, table["rank_biserial"], settings.alpha)
+    return table, pd.concat(pieces, ignore_index=True)
+
+
+def over_datasets(table: pd.DataFrame, differences: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """The named comparisons with the data set as the unit.
+
+    table, differences: of `per_dataset`. A data set's trials become one number first, their median paired
+    difference in R². The signed-rank test, the Bayesian test and the counts are of these numbers; p_holm is
+    within the named comparisons; `iqm` is of all pairs, its interval stratified by data set.
+    """
+    rows = []
+    keys = ["student", "penalty", "augment", "ensemble", "arm", "base", "same"]
+    for key, group in () if table.empty else table.groupby(keys, sort=False):
+        usable = group[group["pairs"] > 0]
+        d = usable["difference"].to_numpy(float)
+        mine = differences
+        names = dict(zip(keys, key, strict=True))
+        for name in ("student", "arm", "base"):
+            mine = mine[mine[name] == names[name]]
+        test = signed_rank(d)
+        middle = median_interval(d, resamples=settings.resamples, seed=settings.seed)
+        pooled = stratified_iqm(
+            mine["difference"], mine["dataset"], resamples=settings.resamples, seed=settings.seed
+        )
+        likely = bayes_signed_rank(d, settings.rope, seed=settings.seed)
+        part = usable["relative"].dropna()
+        rows.append(
+            {
+                **names,
+                "datasets": len(d),
+                "datasets_without_pairs": len(group) - len(d),
+                "pairs": int(group["pairs"].sum()),
+                "dropped": int(group["dropped"].sum()),
+                "difference": middle.estimate,
+                "low": middle.low,
+                "high": middle.high,
+                "interval_note": middle.note,
+                "iqm": pooled.estimate,
+                "iqm_low": pooled.low,
+                "iqm_high": pooled.high,
+                **win_tie_loss(d, np.zeros(len(d)))._asdict(),
+                "p": test.p,
+                "smallest_p": test.smallest_p,
+                "test_note": test.note,
+                "rank_biserial": rank_biserial(d),
+                **{f"probably_{name}": value for name, value in likely._asdict().items()},
+                "relative": float(part.median()) if len(part) else float("nan"),
+                "relative_datasets": len(part),
+                "significantly_better": int((group["verdict"] == "better").sum()),
+                "significantly_worse": int((group["verdict"] == "worse").sum()),
+            }
+        )
+    found = pd.DataFrame(rows)
+    if found.empty:
+        return found
+    found["p_holm"] = holm(found["p"].to_numpy(float))
+    return _judge(found, found["rank_biserial"], settings.alpha)
+
+
+def _compare(
+    arm: pd.DataFrame, base: pd.DataFrame, settings: Settings
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    both = arm.merge(base, on="trial", how="outer", suffixes=("", "_base"))
+    good = (both["status"] == "ok") & (both["status_base"] == "ok")
+    good &= both[[SCORE, f"{SCORE}_base"]].notna().all(axis=1)
+    pairs = both[good]
+    x, y = pairs[SCORE].to_numpy(float), pairs[f"{SCORE}_base"].to_numpy(float)
+    d = x - y
+    middle = median_interval(d, resamples=settings.resamples, seed=settings.seed)
+    test = signed_rank(d)
+    n_train, n_test = (
+        float(pairs[name].median()) if len(pairs) else float("nan") for name in ("n_train", "n_test")
+    )
+    check = corrected_t(d, n_train, n_test)
+    base_median = float(np.median(y)) if len(y) else float("nan")
+    row = {
+        "strength": _one(arm["strength"]),
+        "base_strength": _one(base["strength"]),
+        "pairs": len(d),
+        "dropped": len(both) - len(d),
+        "failed": int((arm["status"] != "ok").sum()),
+        "base_failed": int((base["status"] != "ok").sum()),
+        "median": float(np.median(x)) if len(x) else float("nan"),
+        "base_median": base_median,
+        "iqm": iqm(x),
+        "base_iqm": iqm(y),
+        "difference": middle.estimate,
+        "low": middle.low,
+        "high": middle.high,
+        "interval_note": middle.note,
+        "relative": relative(middle.estimate, base_median),
+        "p": test.p,
+        "smallest_p": test.smallest_p,
+        "zeros": test.zeros,
+        "tied": test.ties,
+        "test_note": test.note,
+        "t": check.t,
+        "t_p": check.p,
+        "a12": a12(x, y),
+        "rank_biserial": rank_biserial(d),
+        **win_tie_loss(x, y)._asdict(),
+    }
+    return row, pd.DataFrame({"trial": pairs["trial"], "difference": d})
+
+
+def _one(strengths: Iterable[float]) -> float:
+    """The strength that all share; nan where they differ or there is none."""
+    known = {float(value) for value in strengths}
+    return known.pop() if len(known) == 1 else float("nan")
+
+
+def _judge(table: pd.DataFrame, direction: pd.Series, alpha: float) -> pd.DataFrame:
+    """Add `power_small` and `verdict` from p, p_holm, smallest_p and the sign of `direction`."""
+    tests = int(table["p"].notna().sum())
+    small = [power_is_small(p, tests, alpha) for p in table["smallest_p"]]
+    significant = (table["p_holm"] <= alpha).to_numpy()
+    verdict = np.select(
+        [
+            table["p"].isna(),
+            significant & (direction > 0),
+            significant & (direction < 0),
+            np.array(small),
+        ],
+        ["no pairs", "better", "worse", "power is small"],
+        "no clear difference",
+    )
+    return table.assign(power_small=small, verdict=verdict)

@@ -1,0 +1,171 @@
+"""All the evidence that a study's records hold, as tables and as plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from smoothray_analysis.across import (
+    complete,
+    critical_difference,
+    friedman,
+    mean_ranks,
+    wilcoxon_holm,
+)
+from smoothray_analysis.comparisons import SCORE, Settings, arm_name, over_datasets, per_dataset
+from smoothray_analysis.effects import iqm, stratified_iqm
+from smoothray_analysis.selection import FAMILY, Rule, at_chosen_strength, reselect
+from smoothray_analysis.wording import verdict_lines
+
+MEDIANS = (
+    "teacher_r2_test", "fidelity_test", SCORE, "student_r2_val", "complexity", "alignment",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a study says. Frames are empty where there is nothing to compare.
+
+    rule: what chose the formulas. lines: the verdict in plain English, the most important first.
+    chosen: the records at their chosen strengths, with `arm`.
+    arms: a row per student, data set and arm: strength, trials, failed, `iqm` and medians.
+    per_dataset, differences, over_datasets: as `comparisons` documents.
+    scores: a row per student and data set, a column per arm: median test R².
+    ranks: `student`, `arm`, `mean_rank`, `datasets`, `critical_difference`; best first.
+    friedman: a row a student. pairwise: `across.wilcoxon_holm` of each student.
+    iqm: `student`, `arm`, `iqm`, `low`, `high` over all trials.
+    failures: a row per student, data set and arm at all its strengths, with `trials` and `failed`.
+    """
+
+    rule: str
+    settings: Settings
+    lines: tuple[str, ...]
+    chosen: pd.DataFrame
+    arms: pd.DataFrame
+    per_dataset: pd.DataFrame
+    differences: pd.DataFrame
+    over_datasets: pd.DataFrame
+    scores: pd.DataFrame
+    ranks: pd.DataFrame
+    friedman: pd.DataFrame
+    pairwise: pd.DataFrame
+    iqm: pd.DataFrame
+    failures: pd.DataFrame
+
+
+def evidence(
+    records: pd.DataFrame,
+    *,
+    fronts: pd.DataFrame | None = None,
+    rule: Rule | None = None,
+    settings: Settings | None = None,
+    warnings: Sequence[str] = (),
+) -> Evidence:
+    """Put a study's evidence together.
+
+    records: a row a trial (`loading.Records.frame`). fronts: `Records.fronts()`, needed for a `rule` other
+    than the recorded one. warnings: what loading warned of; they end the lines.
+
+    Raises ValueError: no records, or a rule without fronts.
+    """
+    settings = settings or Settings()
+    if records.empty:
+        raise ValueError("there are no records to draw evidence from")
+    if rule is not None:
+        if fronts is None:
+            raise ValueError(f"the rule '{rule}' chooses from the fronts, which were not given")
+        records = reselect(records, fronts, rule)
+        name = str(rule)
+    else:
+        used = records["selection"].dropna().unique() if "selection" in records else []
+        name = ", ".join(sorted(map(str, used))) or "as recorded"
+    records = records.assign(arm=_arm_names(records))
+    chosen = at_chosen_strength(records, settings.per_trial)
+    table, differences = per_dataset(chosen, settings)
+    over = over_datasets(table, differences, settings)
+    good = chosen[(chosen["status"] == "ok") & chosen[SCORE].notna()]
+    scores = good.pivot_table(
+        index=["student", "dataset"], columns="arm", values=SCORE, aggfunc="median"
+    )
+    failures = _failures(records)
+    ranks, tests, pairwise = _between_arms(scores, settings)
+    lines = verdict_lines(records, table, over, failures, settings, warnings)
+    return Evidence(
+        rule=name, settings=settings, lines=lines, chosen=chosen, arms=_arms(chosen),
+        per_dataset=table, differences=differences, over_datasets=over, scores=scores, ranks=ranks,
+        friedman=tests, pairwise=pairwise, iqm=_iqms(good, settings), failures=failures,
+    )  # fmt: skip
+
+
+def across_rules(
+    records: pd.DataFrame, fronts: pd.DataFrame, rules: Sequence[Rule], settings: Settings | None = None
+) -> pd.DataFrame:
+    """`Evidence.over_datasets` under each rule, with a column `rule`: does the verdict depend on it?"""
+    found = []
+    settings = settings or Settings(resamples=200)
+    for rule in rules:
+        chosen = reselect(records, fronts, rule).assign(arm=_arm_names(records))
+        table, differences = per_dataset(at_chosen_strength(chosen, settings.per_trial), settings)
+        found.append(over_datasets(table, differences, settings).assign(rule=str(rule)))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _arm_names(records: pd.DataFrame) -> list[str]:
+    columns = (records[name] for name in ("penalty", "augment", "ensemble"))
+    return [arm_name(p, int(a), int(e)) for p, a, e in zip(*columns, strict=True)]
+
+
+def _arms(chosen: pd.DataFrame) -> pd.DataFrame:
+    good = chosen["status"] == "ok"
+    known = [name for name in MEDIANS if name in chosen]
+    frame = chosen.assign(trials=good, failed=~good)
+    frame[known] = frame[known].astype(float).where(good, axis=0)
+    groups = frame.groupby([*FAMILY, "arm"])
+    table = groups[["trials", "failed"]].sum().join(groups[known].median())
+    table["iqm"] = groups[SCORE].agg(lambda column: iqm(column.dropna()))
+    table["strength"] = groups["strength"].agg(
+        lambda column: column.iloc[0] if column.nunique() == 1 else float("nan")
+    )
+    return table.reset_index()
+
+
+def _failures(records: pd.DataFrame) -> pd.DataFrame:
+    frame = records.assign(trials=1, failed=(records["status"] != "ok").astype(int))
+    return frame.groupby(["student", "dataset", "arm"])[["trials", "failed"]].sum().reset_index()
+
+
+def _between_arms(
+    scores: pd.DataFrame, settings: Settings
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Ranks, Friedman and pairwise tests of each student; only data sets that every arm has are ranked."""
+    ranks, tests, pairs = [], [], []
+    for student in scores.index.get_level_values("student").unique():
+        table = scores.xs(student, level="student").dropna(axis=1, how="all")
+        full = complete(table)
+        n, k = full.shape
+        means = mean_ranks(full).rename_axis("arm").rename("mean_rank").reset_index()
+        gap = critical_difference(k, n, settings.alpha)
+        ranks.append(means.assign(student=student, datasets=n, critical_difference=gap))
+        left_out = len(table) - n
+        tests.append({"student": student, **friedman(full)._asdict(), "left_out": left_out})
+        pairs.append(wilcoxon_holm(table, settings.alpha).assign(student=student))
+    if not ranks:
+        return pd.DataFrame(), pd.DataFrame(), pd.DataFrame()
+    return (
+        pd.concat(ranks, ignore_index=True),
+        pd.DataFrame(tests),
+        pd.concat(pairs, ignore_index=True),
+    )
+
+
+def _iqms(good: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    rows = []
+    for (student, arm), group in good.groupby(["student", "arm"]):
+        found = stratified_iqm(
+            group[SCORE], group["dataset"], resamples=settings.resamples, seed=settings.seed
+        )
+        rows.append({"student": student, "arm": arm, "iqm": found.estimate, "low": found.low,
+                     "high": found.high, "note": found.note})  # fmt: skip
+    return pd.DataFrame(rows, columns=["student", "arm", "iqm", "low", "high", "note"])

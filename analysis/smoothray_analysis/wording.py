@@ -1,0 +1,264 @@
+"""The verdict in plain English: what was shown, what was not, and what could not have been."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smoothray_analysis.comparisons import BASES, Settings
+
+BASE_NAMES = {
+    "direct": "the direct fit",
+    "none": "plain distillation",
+    "weight_decay": "weight decay",
+}
+
+
+def verdict_lines(
+    records: pd.DataFrame,
+    table: pd.DataFrame,
+    over: pd.DataFrame,
+    failures: pd.DataFrame,
+    settings: Settings,
+    warnings: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """The lines, the most important first: the direct fit, each comparison, failures, warnings.
+
+    table, over, failures: as in `verdict.Evidence`.
+    """
+    lines: list[str] = []
+    if table.empty:
+        lines.append(_nothing_to_compare(records))
+    else:
+        results = _results(table, over)
+        lines += _against_direct(results)
+        lines += [_line(row, settings) for row in results]
+        lines += _limits(table, results, settings)
+        lines += _unlike(results)
+    lines += _failed(failures, table)
+    lines += [f"Note: {text}." for text in warnings]
+    return tuple(lines)
+
+
+def plain_number(value: float, digits: int = 3) -> str:
+    """A signed number with a true minus sign.
+
+    >>> plain_number(0.0214), plain_number(-0.5, 1), plain_number(-0.0001)
+    ('+0.021', '−0.5', '0.000')
+    """
+    if not np.isfinite(value):
+        return "not known"
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def p_text(p: float) -> str:
+    """A p-value as text.
+
+    >>> p_text(0.0312), p_text(1e-7)
+    ('p = 0.031', 'p < 0.001')
+    """
+    if np.isnan(p):
+        return "no p"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def _results(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
+    """A row a comparison: over the data sets, or where there is one alone, over its trials."""
+    several = table["student"].nunique() > 1
+    rows = over.to_dict("records")
+    for row in rows:
+        row["who"] = f"{row['arm']} ({row['student']})" if several else row["arm"]
+        row["one"] = None
+        if row["datasets"] == 1:
+            mine = table[(table["student"] == row["student"]) & (table["arm"] == row["arm"])]
+            mine = mine[(mine["base"] == row["base"]) & (mine["pairs"] > 0)]
+            row["one"] = mine.iloc[0].to_dict()
+            row["verdict"] = row["one"]["verdict"]
+    return sorted(rows, key=lambda row: BASES.index(row["base"]))
+
+
+def _against_direct(results: list[dict[Any, Any]]) -> list[str]:
+    """What is said first: the smooth arms that do not beat the direct fit."""
+    rows = [row for row in results if row["base"] == "direct"]
+    if not rows:
+        return ["There is no direct fit in this study: it cannot say whether a teacher is worth having."]
+    behind = [row for row in rows if row["verdict"] != "better"]
+    if not behind:
+        return []
+    worse = [row["who"] for row in behind if row["verdict"] == "worse"]
+    small = [row["who"] for row in behind if row["verdict"] == "power is small"]
+    none = [row["who"] for row in behind if row["verdict"] == "no pairs"]
+    level = [row["who"] for row in behind if row["verdict"] == "no clear difference"]
+    parts = []
+    if worse:
+        parts.append(f"{_and(worse)} {_do(worse, 'is', 'are')} worse")
+    if level:
+        parts.append(f"{_and(level)} {_do(level, 'does', 'do')} not beat it")
+    if small:
+        parts.append(
+            f"{_and(small)} {_do(small, 'is', 'are')} not shown to beat it (power is small)"
+        )
+    if none:
+        parts.append(f"{_and(none)} {_do(none, 'has', 'have')} no trial in common with it")
+    start = "No smooth arm beats the direct fit" if len(behind) == len(rows) else (
+        "Not every smooth arm beats the direct fit"
+    )  # fmt: skip
+    if len(behind) == len(rows) and not worse and not level and (small or none):
+        start = "No smooth arm is shown to beat the direct fit"
+    return [f"{start}: {'; '.join(parts)}."]
+
+
+def _line(row: dict[Any, Any], settings: Settings) -> str:
+    start = f"{row['who']} against {BASE_NAMES[row['base']]}: "
+    if row["verdict"] == "no pairs":
+        return start + "no trial that both finished, so nothing can be said."
+    words = {
+        "better": "better",
+        "worse": "worse",
+        "no clear difference": "no clear difference",
+        "power is small": "the power is small",
+    }[row["verdict"]]
+    if row["one"] is not None:
+        one = row["one"]
+        text = (
+            f"{words}, on the one data set {one['dataset']}. Median difference in R² "
+            f"{plain_number(one['difference'])} {_interval(one['low'], one['high'])}over "
+            f"{_count(one['pairs'], 'paired trial')}: {one['wins']} better, {one['ties']} level, "
+            f"{one['losses']} worse; {p_text(one['p_holm'])} after Holm"
+        )
+        text += _percent(one["relative"], one["low"], one["high"], "")
+        if np.isfinite(one["t_p_holm"]):
+            text += f"; corrected t-test {p_text(one['t_p_holm'])}"
+        return start + text + "."
+    if words == "no clear difference" and row["probably_same"] >= 0.95:
+        words = f"practically the same (within {settings.rope:g} R²)"
+    text = (
+        f"{words}. Median difference in R² {plain_number(row['difference'])} "
+        f"{_interval(row['low'], row['high'])}over {row['datasets']} data sets: "
+        f"{row['wins']} better, {row['ties']} level, {row['losses']} worse; "
+        f"{p_text(row['p_holm'])} after Holm"
+    )
+    where = (
+        "" if row["relative_datasets"] == row["datasets"]
+        else f" on the {row['relative_datasets']} data sets where it can be given"
+    )  # fmt: skip
+    text += _percent(row["relative"], row["low"], row["high"], where)
+    text += (
+        f"; interquartile mean over all pairs {plain_number(row['iqm'])}; probability of better by "
+        f"more than {settings.rope:g} {row['probably_better']:.2f}, same "
+        f"{row['probably_same']:.2f}, worse {row['probably_worse']:.2f}"
+    )
+    return start + text + "."
+
+
+def _percent(part: float, low: float, high: float, where: str) -> str:
+    """A relative difference, only where the interval does not contain 0."""
+    if not np.isfinite(part) or not low * high > 0:
+        return ""
+    return f" ({plain_number(100 * part, 1)} % relative{where})"
+
+
+def _interval(low: float, high: float) -> str:
+    known = np.isfinite([low, high]).all()
+    return f"[{plain_number(low)}, {plain_number(high)}] " if known else ""
+
+
+def _limits(
+    table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settings
+) -> list[str]:
+    """Where the study was too small to show anything."""
+    lines = []
+    several = [row for row in results if row["one"] is None and row["datasets"] > 1]
+    small = [row for row in several if row["power_small"]]
+    if small:
+        most = max(row["datasets"] for row in small)
+        lines.append(
+            f"Over the data sets the power is small: with {most} of them the signed-rank test cannot "
+            f"give p below {min(row['smallest_p'] for row in small):.2g}, and with "
+            f"{len(results)} comparisons it would take {settings.alpha / len(results):.2g}. "
+            "An effect that is there would not show."
+        )
+    if table["dataset"].nunique() == 1:
+        lines.append(
+            "This is one data set: nothing here says how the arms compare on another one."
+        )
+    tested = table[table["p"].notna()]
+    weak = tested[tested["power_small"]]
+    if len(weak):
+        lines.append(
+            f"Per data set the power is small in {len(weak)} of {len(tested)} tests: "
+            f"at most {weak['pairs'].max()} paired trials cannot be significant among that many."
+        )
+    elif len(tested) and tested["dataset"].nunique() > 1:
+        better, worse = (int((table["verdict"] == word).sum()) for word in ("better", "worse"))
+        lines.append(
+            f"Per data set, {better} of {len(tested)} comparisons are better and {worse} worse "
+            "after Holm over all of them."
+        )
+    clear = tested[tested["verdict"].isin(["better", "worse"])]
+    lost = int((clear["t_p_holm"] > settings.alpha).sum())
+    if lost:
+        lines.append(
+            f"{_count(lost, 'of these results', 'of these results')} per data set would not stand "
+            "by the corrected t-test, which allows for overlapping splits."
+        )
+    return lines
+
+
+def _unlike(results: list[dict[Any, Any]]) -> list[str]:
+    unlike = sorted({f"{row['who']} and {row['base']}" for row in results if not row["same"]})
+    if not unlike:
+        return []
+    return [f"Augmentation or ensemble differ between {'; '.join(unlike)}: no like base was run."]
+
+
+def _failed(failures: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    trials, failed = int(failures["trials"].sum()), int(failures["failed"].sum())
+    if not failed:
+        return []
+    worst = failures.assign(part=failures["failed"] / failures["trials"]).nlargest(1, "part").iloc[0]
+    text = (
+        f"{failed:,} of {trials:,} trials failed, most of {worst['arm']} on {worst['dataset']} "
+        f"({worst['failed']} of {worst['trials']})"
+    )
+    if not table.empty:
+        text += f"; {_count(int(table['dropped'].sum()), 'pair')} left out of the comparisons for it"
+        gone = int((table["pairs"] == 0).sum())
+        if gone:
+            text += f", and {_count(gone, 'comparison')} on a data set left without any"
+    lines = [text + "."]
+    if failed >= trials / 4:
+        lines.append(
+            "So many failures can bias the rest: the trials that finished may be the easy ones."
+        )
+    return lines
+
+
+def _nothing_to_compare(records: pd.DataFrame) -> str:
+    arms = sorted(records["arm"].unique())
+    if len(arms) == 1:
+        return f"The study has one arm, {arms[0]}: there is nothing to compare it with."
+    if not set(records["penalty"]) - set(BASES):
+        return f"The study has no smooth arm, only {_and(arms)}: there is nothing to judge."
+    if not set(records["penalty"]) & set(BASES):
+        return (
+            f"The study has no baseline beside {_and(arms)}: "
+            "add 'baselines: [none, direct]' and run it again."
+        )
+    return "No smooth arm shares a data set and a student with a baseline."
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _do(words: Sequence[str], one: str, more: str) -> str:
+    return one if len(words) == 1 else more
+
+
+def _count(number: int, one: str, more: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
