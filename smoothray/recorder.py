@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from smoothray.errors import StudyError
 from smoothray.journal import Journal
 from smoothray.plan import Key
 from smoothray.records import Record
-from smoothray.tracking import Cell, Tracker
+from smoothray.tracking import Cell, Tracker, by_cell
 
 BATCH = 50
 RETRY_SECONDS = 10.0
@@ -63,8 +62,8 @@ class Recorder:
                 self._in_doubt.add(key)
                 self._queue.put(self.records[key])
         # A process that was killed may have left tables behind that lack what was delivered.
-        for cell, held in Counter(key.cell for key in self.records).items():
-            if held != self.tracker.table_size(cell):
+        for cell, records in by_cell(self.records).items():
+            if not self.tracker.holds(cell, records):
                 self._changed.add(cell)
         self._thread.start()
 

@@ -6,6 +6,7 @@ artifacts but the parents' `trials.parquet`, which is what resuming and the anal
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -13,7 +14,6 @@ import os
 import statistics
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from smoothray.records import Record, read_parquet, write_parquet
 Cell = tuple[str, Arm, str]
 TABLE = "trials.parquet"
 IDENTITY = "smoothray.identity"
+DIGEST = "smoothray.digest"
 TABLE_OF_RUNS = {"mlflow.experimentKind": "custom_model_development"}
 """Has MLflow's pages open on the runs, rather than on its tools for language models."""
 QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # The recorder tries again by itself, and a study should not wait for a server that is away.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -54,7 +56,7 @@ class Tracker:
         self._experiment: str | None = None
         self._identity: dict[str, Any] | None = None
         self._parents: dict[str, str] = {}
-        self._tables: dict[str, int] = {}
+        self._tables: dict[str, str] = {}
 
     def open(self) -> bool:
         """Look for the study's experiment; False if there is none yet.
@@ -80,12 +82,12 @@ class Tracker:
         for run in self._search("tags.`smoothray.kind` = 'cell'"):
             name = run.data.tags["smoothray.cell"]
             self._parents[name] = run.info.run_id
-            self._tables[name] = int(run.data.metrics.get("trials", 0))
+            self._tables[name] = run.data.tags.get(DIGEST, "")
         return True
 
-    def table_size(self, cell: Cell) -> int:
-        """How many records a cell's table held when the study was opened."""
-        return self._tables.get(_cell_name(cell), 0)
+    def holds(self, cell: Cell, records: Iterable[Record]) -> bool:
+        """Whether a cell's table held just these records when the study was opened."""
+        return self._tables.get(_cell_name(cell)) == _digest(records)
 
     def identity(self) -> dict[str, Any] | None:
         """The study's identity as it was recorded."""
@@ -101,13 +103,13 @@ class Tracker:
             self._client.set_experiment_tag(self._experiment, IDENTITY, tag)
         self._identity = json.loads(tag)
 
-    def records(self, known: Iterable[Key] = ()) -> list[Record]:
-        """The records of the parents' tables, of those alone that hold others than `known`."""
+    def records(self, known: Mapping[Key, Record]) -> list[Record]:
+        """The records of the parents' tables, leaving out tables that hold just what is known."""
         found: list[Record] = []
-        held = Counter(_cell_name(key.cell) for key in known)
+        held = {_cell_name(cell): _digest(group) for cell, group in by_cell(known).items()}
         with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
             for name, run_id in self._parents.items():
-                if self._tables.get(name, 0) <= held[name]:
+                if self._tables[name] == held.get(name):
                     continue
                 names = [item.path for item in self._client.list_artifacts(run_id)]
                 if TABLE in names:
@@ -142,13 +144,15 @@ class Tracker:
             if column:
                 values[name] = statistics.median(column)
         self._log(run_id, values)
+        self._client.set_tag(run_id, DIGEST, _digest(records))
         self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED")
 
     def _connect(self) -> Any:
         if self._client is None:
             for name, value in QUIET.items():
                 os.environ.setdefault(name, value)
-            logging.getLogger("alembic").setLevel(logging.ERROR)
+            for name in ("alembic", "urllib3"):
+                logging.getLogger(name).setLevel(logging.ERROR)
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
 
@@ -228,6 +232,20 @@ def reachable() -> None:
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return
     Tracker("smoothray-doctor").open()
+
+
+def by_cell(records: Mapping[Key, Record]) -> dict[Cell, list[Record]]:
+    """The records of each cell."""
+    cells: dict[Cell, list[Record]] = {}
+    for key, record in records.items():
+        cells.setdefault(key.cell, []).append(record)
+    return cells
+
+
+def _digest(records: Iterable[Record]) -> str:
+    """What tells one table of a cell from another."""
+    rows = sorted((r["trial"], r["status"], r["formula"] or "") for r in records)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 
 def _cell_name(cell: Cell) -> str:

@@ -68,7 +68,7 @@ def tables() -> list[Record]:
 
     tracker = Tracker("s")
     tracker.open()
-    return tracker.records()
+    return tracker.records({})
 
 
 # ---- the journal

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-FAMILY = ["dataset", "student", "penalty", "augment", "ensemble"]
+from smoothray_analysis.selection import FAMILY, choose_strengths
+
 SCORES = ["teacher_r2_test", "fidelity_test", "student_r2_test", "student_r2_val", "complexity"]
 BASELINES = ("direct", "none")
 
@@ -29,9 +30,8 @@ def best_strengths(records: pd.DataFrame) -> pd.DataFrame:
 
     Of equally good strengths the smaller is taken. Test scores play no part.
     """
-    arms = arm_medians(records)
-    arms = arms.sort_values(["student_r2_val", "strength"], ascending=[False, True], kind="stable")
-    return arms.drop_duplicates(FAMILY)
+    chosen = choose_strengths(records)[[*FAMILY, "strength"]]
+    return chosen.merge(arm_medians(records), on=[*FAMILY, "strength"])
 
 
 def summarise(records: pd.DataFrame) -> pd.DataFrame:

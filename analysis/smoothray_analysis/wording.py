@@ -203,8 +203,8 @@ def _limits(
     lost = int((clear["t_p_holm"] > settings.alpha).sum())
     if lost:
         lines.append(
-            f"{_count(lost, 'of these results', 'of these results')} per data set would not stand "
-            "by the corrected t-test, which allows for overlapping splits."
+            f"{lost} of these {_count(len(clear), 'result')} per data set would not stand by the "
+            "corrected t-test, which allows for overlapping splits."
         )
     return lines
 
@@ -222,7 +222,7 @@ def _failed(failures: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         return []
     worst = failures.assign(part=failures["failed"] / failures["trials"]).nlargest(1, "part").iloc[0]
     text = (
-        f"{failed:,} of {trials:,} trials failed, most of {worst['arm']} on {worst['dataset']} "
+        f"{failed:,} of {trials:,} trials failed, at worst {worst['arm']} on {worst['dataset']} "
         f"({worst['failed']} of {worst['trials']})"
     )
     if not table.empty:
