@@ -22,8 +22,8 @@ ALPHA = 0.05
 
 
 class Found(NamedTuple):
-    """Parts of studies with any significant result (per data set, over data sets, between all arms), and parts
-    of the tests that are significant (per data set, over data sets)."""
+    """Parts of studies with any significant result (per data set, over data sets, between all arms),
+    and parts of the tests that are significant (per data set, over data sets)."""
 
     any_dataset: float
     any_over: float
@@ -81,8 +81,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[10, 50])
     parser.add_argument("--effects", type=float, nargs="+", default=[0.0, 0.5, 1.0])
     options = parser.parse_args()
-    print(f"{options.studies} studies of {options.datasets} data sets, {SMOOTH} smooth arms, {BASES} bases")
-    print("effect: in units of the scatter between trials; %: any significant result in a study | tests")
+    print(
+        f"{options.studies} studies of {options.datasets} data sets, {SMOOTH} smooth arms, {BASES} bases"
+    )
+    print(
+        "effect: in units of the scatter between trials; %: any significant result in a study | tests"
+    )
     print(f"{'trials':>6} {'effect':>6} | {'per data set':>12} {'over them':>10} {'all arms':>9} | "
           f"{'per data set':>12} {'over them':>10}")  # fmt: skip
     for trials in options.trials:

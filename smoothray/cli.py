@@ -177,7 +177,7 @@ def distill(
     if as_json:
         print(json.dumps(result(found, student, seed), allow_nan=False))
     else:
-        print_result(found, student, seed)
+        print_result(found, seed)
     if out is not None:
         for path in write_files(found, student, seed, out):
             say(f"wrote {path}")

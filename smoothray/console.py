@@ -37,6 +37,9 @@ def show(table: Table) -> None:
     (out if out.is_terminal else Console(width=10_000, highlight=False)).print(table)
 
 
+ALL = "(all)"  # no data set is called so: brackets are not allowed in their names
+
+
 class StudyProgress:
     """One line per data set with what is done and the time left; silent where nobody looks."""
 
@@ -55,9 +58,9 @@ class StudyProgress:
         )
         names = list(totals)
         if len(names) > 1:
-            names.append("all")
-            totals = totals + Counter(all=sum(totals.values()))
-            done = done + Counter(all=sum(done.values()))
+            names.append(ALL)
+            totals = totals + Counter({ALL: sum(totals.values())})
+            done = done + Counter({ALL: sum(done.values())})
         self._tasks = {
             name: self._bars.add_task(
                 escape(name), total=totals[name], completed=done[name], note=""
@@ -74,7 +77,7 @@ class StudyProgress:
         self._bars.stop()
 
     def count(self, dataset: str, failed: bool) -> None:
-        for name in (dataset, "all"):
+        for name in (dataset, ALL):
             if name in self._tasks:
                 self._failures[name] += failed
                 note = f"{self._failures[name]} failed" if self._failures[name] else ""

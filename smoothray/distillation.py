@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 
 from smoothray.datasets import Dataset
-from smoothray.errors import StudentError, StudyError, TeacherError
+from smoothray.errors import SmoothrayError, StudentError, StudyError, TeacherError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Arm
 from smoothray.study import StudentSettings, TeacherSettings, default_strengths
@@ -77,9 +78,10 @@ def distill(
     lessons = _teach(trial, arms, teacher, progress)
     progress(f"fitting {len(arms) + 1} formulas with {student.name} ({student.budget})")
     work = [(None, 0), *((lesson, arm.augment) for arm, lesson in lessons.items())]
-    fits = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(_fit)(trial, lesson, k, student) for lesson, k in work
-    )
+    # Processes of their own, also where there is but one: Julia and torch cannot share any.
+    with get_reusable_executor(max_workers=joblib.effective_n_jobs(n_jobs)) as processes:
+        futures = [processes.submit(_fit, trial, lesson, k, student) for lesson, k in work]
+        fits = [future.result() for future in futures]
     direct, *distilled = fits
     if isinstance(direct, str):
         raise StudentError(direct)
@@ -125,5 +127,7 @@ def _fit(
     """The fields of a record, or why there is no formula."""
     try:
         return distil(trial, lesson, k, student.build(), student.selection)
-    except StudentError as error:
+    except SmoothrayError as error:
         return str(error)
+    except Exception as error:  # one arm's failure must not end the others
+        return f"{type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """One thing that a study may need. works: None where it need not."""
+    """One thing that a study may need, and whether it works here."""
 
     kind: str
     name: str

@@ -87,11 +87,11 @@ class Journal:
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """All entries, oldest first; none if there is no journal. A torn last entry is left out."""
-        for _, entry in self._members():
-            yield entry
+        for _, line in self._members():
+            yield json.loads(line)
 
-    def _members(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Entries with the place in the file where each ends."""
+    def _members(self) -> Iterator[tuple[int, bytes]]:
+        """The lines, each with the place in the file where it ends."""
         if not self.path.exists():
             return
         with open(self.path, "rb") as file:
@@ -111,7 +111,7 @@ class Journal:
                             f"({error}); move it away: what reached MLflow is not lost"
                         ) from None
                     waiting = unpacker.unused_data
-                yield file.tell() - len(waiting), json.loads(line)
+                yield file.tell() - len(waiting), line
 
     def _cut_torn_end(self) -> None:
         assert self._file is not None

@@ -113,10 +113,15 @@ def keys(study: Study, datasets: Iterable[str], trials: int) -> list[Key]:
     ]
 
 
-def jobs(wanted: Iterable[Key], recorded: Mapping[Key, Collection[int]]) -> list[Job]:
+def jobs(
+    wanted: Iterable[Key],
+    recorded: Mapping[Key, Collection[int]],
+    again: Collection[Key] = (),
+) -> list[Job]:
     """What is missing, as one job per bank of teachers.
 
     recorded: the keys that have a record, each with the trials of the bank it was trained in.
+    again: recorded keys that are to be done again, in their original banks.
     """
     banks: dict[Teacher, set[tuple[int, ...]]] = {}
     for key, bank in recorded.items():
@@ -124,7 +129,7 @@ def jobs(wanted: Iterable[Key], recorded: Mapping[Key, Collection[int]]) -> list
             banks.setdefault(_teacher(key), set()).add(tuple(sorted(bank)))
     missing: dict[Teacher, list[Key]] = {}
     for key in wanted:
-        if key not in recorded:
+        if key not in recorded or key in again:
             missing.setdefault(_teacher(key), []).append(key)
     found: list[Job] = []
     for teacher, lacking in missing.items():

@@ -69,8 +69,13 @@ class Recorder:
 
     def add(self, record: Record) -> None:
         """Keep a new record: it is on disk when this returns."""
+        key = Key.of(record)
         self.journal.append("record", record=record)
-        self.records[Key.of(record)] = record
+        if key in self.records:
+            # Tried again: what MLflow has of the first try is to be replaced.
+            self.delivered.discard(key)
+            self._in_doubt.add(key)
+        self.records[key] = record
         self._queue.put(record)
 
     def finish(self, timeout: float | None = None) -> int:
@@ -172,15 +177,15 @@ class Recorder:
         keys = [Key.of(record) for record in batch]
         try:
             self._reach()
-            doubtful = [
-                record
-                for record, key in zip(batch, keys, strict=True)
-                if self._all_in_doubt or key in self._in_doubt
-            ]
+            doubtful: list[Record] = []
+            certain: list[Record] = []
+            for record, key in zip(batch, keys, strict=True):
+                in_doubt = self._all_in_doubt or key in self._in_doubt
+                (doubtful if in_doubt else certain).append(record)
             # Until this batch is through, a second try must look for what the first one left.
             self._in_doubt |= set(keys)
             self.tracker.deliver(doubtful, in_doubt=True)
-            self.tracker.deliver((r for r in batch if r not in doubtful), in_doubt=False)
+            self.tracker.deliver(certain, in_doubt=False)
             self.journal.append("delivered", to=self.tracker.uri, keys=[str(key) for key in keys])
         except Exception as error:  # whatever MLflow raises, the study goes on
             self._problem = " ".join(str(error).split())[:300]
@@ -193,12 +198,12 @@ class Recorder:
         return True
 
     def _finish_cells(self, cells: Iterable[Cell]) -> None:
-        for cell in list(cells):
+        cells = list(cells)
+        groups = by_cell(dict(self.records)) if cells else {}
+        for cell in cells:
             try:
                 self._reach()
-                held = dict(self.records)
-                records = [record for key, record in held.items() if key.cell == cell]
-                self.tracker.finish_cell(cell, records, self._complete(cell))
+                self.tracker.finish_cell(cell, groups[cell], self._complete(cell))
             except Exception as error:
                 self._problem = " ".join(str(error).split())[:300]
                 return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
+from sympy import Symbol
 
 import smoothray
 from smoothray.console import number, out, rows_table, show
@@ -72,7 +73,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_result(found: Distillation, student: str, seed: int) -> None:
+def print_result(found: Distillation, seed: int) -> None:
     """The formula and its scores for a person."""
     best, direct, trial = found.best, found.direct, found.trial
     out.print(f"\n[bold]{escape(trial.dataset.target)}[/] =", soft_wrap=True)
@@ -106,25 +107,18 @@ def write_files(found: Distillation, student: str, seed: int, folder: Path) -> l
     import pandas as pd
     from smoothray_analysis.pictures import front_picture
 
-    names = trial_names(found)
-    expr = parse(found.best["formula"], names)
+    names = found.trial.dataset.feature_names
+    expr = parse(found.best["formula"], {name: Symbol(name) for name in names})
     front = pd.DataFrame(found.best["front"]).drop(columns="mathml")
     direct = pd.DataFrame(found.direct["front"])
     texts = {
         "result.json": json.dumps(result(found, student, seed), indent=2, allow_nan=False) + "\n",
         "formula.txt": to_text(expr) + "\n",
         "formula.tex": to_latex(expr) + "\n",
-        "formula.py": to_python(expr, found.trial.dataset.feature_names),
+        "formula.py": to_python(expr, names),
         "front.csv": front.to_csv(index=False),
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
     front_picture({"distilled": front, "direct": direct}, folder / "front.png")
     return [folder / name for name in (*texts, "front.png")]
-
-
-def trial_names(found: Distillation) -> dict[str, Any]:
-    """The symbol of each column."""
-    from sympy import Symbol
-
-    return {name: Symbol(name) for name in found.trial.dataset.feature_names}

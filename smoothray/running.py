@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,16 +49,17 @@ def run_study(
     Raises SmoothrayError for anything that the user can mend, before any work starts.
     """
     study.check()
+    if study.teacher.device == "cuda" and "RAY_ADDRESS" not in os.environ:
+        from smoothray.teachers.teach import choose_device
+
+        choose_device("cuda")
     datasets = load_datasets(study, only)
     wanted = keys(study, datasets, study.trials)
     with Recorder(study.name, study.identity(), say) as recorder:
         refuse_changed_data(recorder.records.values(), datasets)
-        recorded = {
-            key: record["bank"]
-            for key, record in recorder.records.items()
-            if not (retry_failed and record["status"] == "failed")
-        }
-        todo = jobs(wanted, recorded)
+        recorded = {key: record["bank"] for key, record in recorder.records.items()}
+        failures = {key for key, r in recorder.records.items() if r["status"] == "failed"}
+        todo = jobs(wanted, recorded, again=failures if retry_failed else ())
         say_plan(study, wanted, todo)
         due = Counter(key.cell for job in todo for key in job.fits)
         recorder.start(complete=lambda cell: due[cell] <= 0)
@@ -69,6 +71,9 @@ def run_study(
         except KeyboardInterrupt:
             stopped = True
             say("Stopping: keeping what is recorded …")
+        except BaseException:
+            _finish(recorder, stopped=True)
+            raise
         _finish(recorder, stopped)
         records = {key: recorder.records[key] for key in wanted if key in recorder.records}
     return Outcome(wanted, records, stopped)
@@ -90,6 +95,7 @@ def _work(
     done = totals - Counter(key.dataset for job in todo for key in job.fits)
     with (
         ray_session(cores),
+        interruptible(),  # once more: Ray has put its own handler in place of ours
         StudyProgress(totals, done) as progress,
         closing(run_jobs(study, todo, datasets)) as records,
     ):

@@ -282,7 +282,7 @@ def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> 
     Raises:
         StudyError: one line for each thing that is wrong.
     """
-    path = Path(path)
+    path = study_file(path)
     try:
         raw = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -294,6 +294,12 @@ def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> 
         raise StudyError(f"{path} holds no study; it must be a mapping with 'name' and 'datasets'")
     raw.setdefault("name", path.stem)
     return parse_study({**raw, **(overrides or {})}, str(path))
+
+
+def study_file(study: Path | str) -> Path:
+    """The file of a study that is given by its path or by its name in `search_spaces`."""
+    named = Path("search_spaces") / f"{study}.yaml"
+    return named if not Path(study).exists() and named.exists() else Path(study)
 
 
 def parse_study(raw: Mapping[str, Any], where: str = "study") -> Study:

@@ -164,8 +164,7 @@ def distil(
         "front": front,
     }
     if lesson:
-        roughness = _smoothness(members[chosen])["jacobian"]
-        fields["alignment"] = alignment(roughness, lesson.jacobian)
+        fields["alignment"] = alignment(fields["student_jacobian"], lesson.jacobian)
     return fields
 
 
@@ -187,7 +186,9 @@ def choose(
     of the best validation loss by fidelity or accuracy."""
     sizes = [member.candidate.complexity for member in members]
     if selection == "native":
-        return next(i for i, member in enumerate(members) if member.candidate.preferred)
+        # Where the preferred one was dropped, the largest is the nearest to it in loss.
+        preferred = (i for i, member in enumerate(members) if member.candidate.preferred)
+        return next(preferred, len(members) - 1)
     values, errors = zip(*losses[selection], strict=True)
     return select(values, sizes, errors)
 

@@ -57,7 +57,7 @@ def test_friedman_and_ranks_equal_demsar():
     assert ranks[DEMSAR.columns].round(3).tolist() == [3.143, 2.0, 2.893, 1.964]
     found = friedman(DEMSAR, correct_ties=False)
     assert (round(found.chi2, 2), round(found.f, 2)) == (9.28, 3.69)
-    assert found.f_p < 0.05 < found.f_p + 0.04
+    assert found.f_p < 0.05
     assert round(critical_difference(4, 14), 2) == 1.25
     assert round(critical_difference(4, 14, 0.10), 2) == 1.12
 
@@ -246,7 +246,8 @@ def false_alarms():
 
 
 def test_a_planted_null_raises_few_false_alarms(false_alarms):
-    found = false_alarms.studies(300, datasets=20, trials=12, effect=0.0)
+    # 13 trials are the fewest with which a data set's result could be significant among 120.
+    found = false_alarms.studies(300, datasets=20, trials=16, effect=0.0)
     assert max(found.any_dataset, found.any_over, found.any_pairwise) <= 0.06
 
 

@@ -142,3 +142,11 @@ def test_direct_fits_have_no_bank():
     wanted = keys(study(baselines=["direct"], penalties={}), ["iris"], 3)
     (found,) = jobs(wanted, dict.fromkeys(wanted[:2], ()))
     assert found.fits == (wanted[2],)
+
+
+def test_what_is_tried_again_is_trained_in_its_original_bank():
+    wanted = keys(study(trials=3, penalties={}, baselines=["none"]), ["iris"], 3)
+    recorded = {key: (0, 1, 2) for key in wanted}
+    assert jobs(wanted, recorded) == []
+    (job,) = jobs(wanted, recorded, again={wanted[1]})
+    assert job.trials == (0, 1, 2) and job.fits == (wanted[1],)

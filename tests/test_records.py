@@ -199,6 +199,16 @@ def test_records_are_delivered_once(place):
     assert tables()[0]["front"][0]["formula"] == MEMBER["formula"]
 
 
+def test_a_trial_that_is_tried_again_replaces_its_first_try(place):
+    deliver(record(0), record(1, status="failed", reason="it died", formula=None))
+    deliver(record(1))
+    assert [r["status"] for r in tables()] == ["ok", "ok"]
+    found = {run.data.tags["smoothray.key"]: run.info.status for run in runs()}
+    assert len(runs()) == 2 and set(found.values()) == {"FINISHED"}
+    with Recorder("s", identity(), say=lambda text: None) as recorder:
+        assert [r["status"] for r in recorder.records.values()] == ["ok", "ok"]
+
+
 def test_what_was_journaled_but_not_delivered_is_delivered_next_time(place):
     with Recorder("s", identity()) as recorder:
         recorder.add(record(0))  # killed before it could deliver

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.exceptions import OutOfMemoryError
 
+from smoothray.errors import StudyError
 from smoothray.plan import jobs, keys
 from smoothray.records import Record
 from smoothray.running import load_datasets
@@ -117,19 +119,43 @@ def test_a_fit_past_its_time_limit_has_failed_and_its_neighbours_have_not():
     assert records["gplearn"]["status"] == "ok"
 
 
-def test_a_bank_that_cannot_train_fails_its_trials_alone():
-    """A GPU asked for where there is none: the reason is recorded, the direct fit goes on."""
-    import subprocess
-    import sys
+def test_an_actor_that_the_memory_monitor_ended_is_replaced(monkeypatch):
+    """Ray reports it as an error that is no RayActorError; the actor must not be used again."""
+    from smoothray.scheduling import pool
 
-    probe = "import torch; raise SystemExit(torch.cuda.is_available())"
-    if subprocess.run([sys.executable, "-c", probe]).returncode:
-        pytest.skip("there is a GPU here")
+    get, raised = pool.ray.get, []
+
+    def get_once_out_of_memory(reference):
+        value = get(reference)
+        if isinstance(value, dict) and not raised:
+            raised.append(value)
+            raise OutOfMemoryError("the memory monitor ended it")
+        return value
+
+    monkeypatch.setattr(pool.ray, "get", get_once_out_of_memory)
     quick = {"options": {"population_size": 50, "generations": 2}}
-    records = run(
-        study(baselines=["none", "direct"], teacher={"device": "cuda"}, students=quick, trials=2)
-    )
+    records = run(study(students=quick, trials=3))
+    assert len(raised) == 1
+    assert [r["status"] for r in records] == ["ok"] * 3
+    assert sorted(r["trial"] for r in records) == [0, 1, 2]
+
+
+def test_a_bank_that_cannot_train_fails_its_trials_alone():
+    """The reason is recorded, and the direct fit goes on."""
+    quick = {"options": {"population_size": 50, "generations": 2}}
+    sound = study(baselines=["none", "direct"], students=quick, trials=2)
+    teacher = sound.teacher.model_copy(update={"activation": "unheard of"})
+    records = run(sound.model_copy(update={"teacher": teacher}))
     assert [r["status"] for r in records if r["penalty"] == "direct"] == ["ok"] * 2
     without = [r for r in records if r["penalty"] == "none"]
     assert [r["status"] for r in without] == ["failed"] * 2
-    assert all("torch sees no GPU here" in r["reason"] for r in without)
+    assert all("the teachers could not be trained" in r["reason"] for r in without)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_any_work():
+    import ray
+
+    if ray.cluster_resources().get("GPU"):
+        pytest.skip("there is a GPU here")
+    with pytest.raises(StudyError, match="Ray sees no GPU here"):
+        run(study(teacher={"device": "cuda"}))

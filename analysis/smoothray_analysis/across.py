@@ -43,7 +43,9 @@ def mean_ranks(table: pd.DataFrame) -> pd.Series:
 
     table: without nan.
     """
-    ranks = rankdata(-table.to_numpy(float), axis=1) if len(table) else np.empty((0, table.shape[1]))
+    ranks = (
+        rankdata(-table.to_numpy(float), axis=1) if len(table) else np.empty((0, table.shape[1]))
+    )
     means = ranks.mean(0) if len(table) else np.full(table.shape[1], np.nan)
     return pd.Series(means, index=table.columns).sort_values(kind="stable")
 
@@ -123,7 +125,17 @@ def wilcoxon_holm(table: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
                 "smallest_p": test.smallest_p,
             }
         )
-    columns = ["first", "second", "datasets", "difference", "wins", "ties", "losses", "p", "smallest_p"]
+    columns = [
+        "first",
+        "second",
+        "datasets",
+        "difference",
+        "wins",
+        "ties",
+        "losses",
+        "p",
+        "smallest_p",
+    ]
     pairs = pd.DataFrame(rows, columns=columns)
     pairs["p_holm"] = holm(pairs["p"].to_numpy(float))
     pairs["significant"] = pairs["p_holm"] <= alpha
@@ -133,7 +145,12 @@ def wilcoxon_holm(table: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
 
 
 def bayes_signed_rank(
-    differences: ArrayLike, rope: float = 0.01, *, prior: float = 0.5, samples: int = 50_000, seed: int = 0
+    differences: ArrayLike,
+    rope: float = 0.01,
+    *,
+    prior: float = 0.5,
+    samples: int = 50_000,
+    seed: int = 0,
 ) -> Posterior:
     """The Bayesian signed-rank test (Benavoli et al. 2017, 4.2): a Dirichlet process over the differences.
 

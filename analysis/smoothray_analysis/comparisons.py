@@ -70,7 +70,8 @@ def named_pairs(records: pd.DataFrame) -> list[dict[str, Any]]:
                 if options.empty:
                     continue
                 alike = options[
-                    (options["augment"] == arm["augment"]) & (options["ensemble"] == arm["ensemble"])
+                    (options["augment"] == arm["augment"])
+                    & (options["ensemble"] == arm["ensemble"])
                 ]
                 other = (options if alike.empty else alike).iloc[0]
                 place = {name: int(arm[name]) for name in ("augment", "ensemble")}
@@ -98,6 +99,7 @@ def per_dataset(chosen: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame,
     table; `verdict` is "better", "worse", "no clear difference", "power is small" or "no pairs".
     differences: a row a pair with `student`, `arm`, `base`, `dataset`, `trial`, `difference`.
     """
+    chosen = chosen[[*FAMILY, "strength", "trial", "status", SCORE, "n_train", "n_test"]]
     groups = dict(iter(chosen.groupby(FAMILY)))
     datasets = chosen["dataset"].drop_duplicates().sort_values()
     rows, pieces = [], []
@@ -114,14 +116,18 @@ def per_dataset(chosen: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame,
             pieces.append(trials.assign(dataset=dataset, **names))
     table = pd.DataFrame(rows)
     if table.empty:
-        return table, pd.DataFrame(columns=["student", "arm", "base", "dataset", "trial", "difference"])
+        return table, pd.DataFrame(
+            columns=["student", "arm", "base", "dataset", "trial", "difference"]
+        )
     table["p_holm"] = holm(table["p"].to_numpy(float))
     table["t_p_holm"] = holm(table["t_p"].to_numpy(float))
     table = _judge(table, table["rank_biserial"], settings.alpha)
     return table, pd.concat(pieces, ignore_index=True)
 
 
-def over_datasets(table: pd.DataFrame, differences: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def over_datasets(
+    table: pd.DataFrame, differences: pd.DataFrame, settings: Settings
+) -> pd.DataFrame:
     """The named comparisons with the data set as the unit.
 
     table, differences: of `per_dataset`. A data set's trials become one number first, their median paired
@@ -189,7 +195,8 @@ def _compare(
     middle = median_interval(d, resamples=settings.resamples, seed=settings.seed)
     test = signed_rank(d)
     n_train, n_test = (
-        float(pairs[name].median()) if len(pairs) else float("nan") for name in ("n_train", "n_test")
+        float(pairs[name].median()) if len(pairs) else float("nan")
+        for name in ("n_train", "n_test")
     )
     check = corrected_t(d, n_train, n_test)
     base_median = float(np.median(y)) if len(y) else float("nan")

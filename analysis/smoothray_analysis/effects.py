@@ -122,7 +122,12 @@ def iqm(values: ArrayLike) -> float:
 
 
 def stratified_iqm(
-    values: ArrayLike, strata: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    values: ArrayLike,
+    strata: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Interval:
     """The interquartile mean of all values, with a stratified percentile bootstrap interval (Agarwal et
     al. 2021: runs are drawn again within each task, tasks are not).

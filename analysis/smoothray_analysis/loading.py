@@ -141,9 +141,7 @@ def _local_table(artifacts: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _load(
-    files: Sequence[Path], what: str, said: tuple[str, ...], folder: Any = None
-) -> Records:
+def _load(files: Sequence[Path], what: str, said: tuple[str, ...], folder: Any = None) -> Records:
     tables = []
     for file in files:
         try:
@@ -209,9 +207,7 @@ def _read_fronts(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The members of a file's fronts: `record`, the row in the file, and `columns`."""
     opened = pq.ParquetFile(file)
     leaves = [opened.schema.column(i).path for i in range(len(opened.schema))]
-    paths = {
-        path.rpartition(".")[2]: path for path in leaves if path.startswith("front.")
-    }
+    paths = {path.rpartition(".")[2]: path for path in leaves if path.startswith("front.")}
     lacking = [name for name in columns if name not in paths]
     if lacking:
         raise RecordsError(f"the fronts in {file} have no {', '.join(lacking)}")

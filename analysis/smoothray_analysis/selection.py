@@ -6,6 +6,7 @@ test scores cannot move a choice. They enter afterwards, with the chosen rows.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -123,9 +124,12 @@ def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.Data
             result[name] = values
     if {"alignment", "teacher_jacobian"} <= set(result):
         ratio = result["student_jacobian"].astype(float) / result["teacher_jacobian"].astype(float)
-        new = np.log(ratio.where(ratio > 0))
-        changed = result.index.isin(same.index[~same])
-        result["alignment"] = result["alignment"].astype(float).where(~changed, new)
+        changed = same.index[~same]
+        alignment = result["alignment"].astype(float)
+        alignment.loc[changed] = (
+            ratio.where((ratio > 0) & (ratio < np.inf)).loc[changed].map(math.log)
+        )
+        result["alignment"] = alignment
     lost = good.difference(members.index)
     result.loc[lost, "status"] = "failed"
     if "reason" in result:

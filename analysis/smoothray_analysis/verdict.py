@@ -79,8 +79,8 @@ def evidence(
         records = reselect(records, fronts, rule)
         name = str(rule)
     else:
-        used = records["selection"].dropna().unique() if "selection" in records else []
-        name = ", ".join(sorted(map(str, used))) or "as recorded"
+        used = records["selection"].dropna() if "selection" in records else pd.Series(dtype=object)
+        name = ", ".join(sorted(map(str, used.unique()))) or "as recorded"
     records = records.assign(arm=_arm_names(records))
     chosen = at_chosen_strength(records, settings.per_trial)
     table, differences = per_dataset(chosen, settings)
@@ -100,7 +100,10 @@ def evidence(
 
 
 def across_rules(
-    records: pd.DataFrame, fronts: pd.DataFrame, rules: Sequence[Rule], settings: Settings | None = None
+    records: pd.DataFrame,
+    fronts: pd.DataFrame,
+    rules: Sequence[Rule],
+    settings: Settings | None = None,
 ) -> pd.DataFrame:
     """`Evidence.over_datasets` under each rule, with a column `rule`: does the verdict depend on it?"""
     found = []
@@ -142,7 +145,8 @@ def _between_arms(
     """Ranks, Friedman and pairwise tests of each student; only data sets that every arm has are ranked."""
     ranks, tests, pairs = [], [], []
     for student in scores.index.get_level_values("student").unique():
-        table = scores.xs(student, level="student").dropna(axis=1, how="all")
+        table = scores.loc[student]
+        table = table.loc[:, table.notna().any()]
         full = complete(table)
         n, k = full.shape
         means = mean_ranks(full).rename_axis("arm").rename("mean_rank").reset_index()

@@ -85,7 +85,9 @@ def _against_direct(results: list[dict[Any, Any]]) -> list[str]:
     """What is said first: the smooth arms that do not beat the direct fit."""
     rows = [row for row in results if row["base"] == "direct"]
     if not rows:
-        return ["There is no direct fit in this study: it cannot say whether a teacher is worth having."]
+        return [
+            "There is no direct fit in this study: it cannot say whether a teacher is worth having."
+        ]
     behind = [row for row in rows if row["verdict"] != "better"]
     if not behind:
         return []
@@ -124,29 +126,29 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
     }[row["verdict"]]
     if row["one"] is not None:
         one = row["one"]
+        percent = _percent(words, one["relative"], one["low"], one["high"], "")
         text = (
             f"{words}, on the one data set {one['dataset']}. Median difference in R² "
             f"{plain_number(one['difference'])} {_interval(one['low'], one['high'])}over "
-            f"{_count(one['pairs'], 'paired trial')}: {one['wins']} better, {one['ties']} level, "
+            f"{_count(one['pairs'], 'paired trial')}{percent}: {one['wins']} better, {one['ties']} level, "
             f"{one['losses']} worse; {p_text(one['p_holm'])} after Holm"
         )
-        text += _percent(one["relative"], one["low"], one["high"], "")
         if np.isfinite(one["t_p_holm"]):
             text += f"; corrected t-test {p_text(one['t_p_holm'])}"
         return start + text + "."
     if words == "no clear difference" and row["probably_same"] >= 0.95:
         words = f"practically the same (within {settings.rope:g} R²)"
-    text = (
-        f"{words}. Median difference in R² {plain_number(row['difference'])} "
-        f"{_interval(row['low'], row['high'])}over {row['datasets']} data sets: "
-        f"{row['wins']} better, {row['ties']} level, {row['losses']} worse; "
-        f"{p_text(row['p_holm'])} after Holm"
-    )
     where = (
         "" if row["relative_datasets"] == row["datasets"]
         else f" on the {row['relative_datasets']} data sets where it can be given"
     )  # fmt: skip
-    text += _percent(row["relative"], row["low"], row["high"], where)
+    text = (
+        f"{words}. Median difference in R² {plain_number(row['difference'])} "
+        f"{_interval(row['low'], row['high'])}over {row['datasets']} data sets"
+        f"{_percent(words, row['relative'], row['low'], row['high'], where)}: "
+        f"{row['wins']} better, {row['ties']} level, {row['losses']} worse; "
+        f"{p_text(row['p_holm'])} after Holm"
+    )
     text += (
         f"; interquartile mean over all pairs {plain_number(row['iqm'])}; probability of better by "
         f"more than {settings.rope:g} {row['probably_better']:.2f}, same "
@@ -155,9 +157,9 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
     return start + text + "."
 
 
-def _percent(part: float, low: float, high: float, where: str) -> str:
-    """A relative difference, only where the interval does not contain 0."""
-    if not np.isfinite(part) or not low * high > 0:
+def _percent(words: str, part: float, low: float, high: float, where: str) -> str:
+    """A relative difference, only of what is better or worse with an interval that leaves out 0."""
+    if words not in ("better", "worse") or not np.isfinite(part) or not low * high > 0:
         return ""
     return f" ({plain_number(100 * part, 1)} % relative{where})"
 
@@ -167,9 +169,7 @@ def _interval(low: float, high: float) -> str:
     return f"[{plain_number(low)}, {plain_number(high)}] " if known else ""
 
 
-def _limits(
-    table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settings
-) -> list[str]:
+def _limits(table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settings) -> list[str]:
     """Where the study was too small to show anything."""
     lines = []
     several = [row for row in results if row["one"] is None and row["datasets"] > 1]
@@ -183,9 +183,7 @@ def _limits(
             "An effect that is there would not show."
         )
     if table["dataset"].nunique() == 1:
-        lines.append(
-            "This is one data set: nothing here says how the arms compare on another one."
-        )
+        lines.append("This is one data set: nothing here says how the arms compare on another one.")
     tested = table[table["p"].notna()]
     weak = tested[tested["power_small"]]
     if len(weak):
@@ -220,13 +218,17 @@ def _failed(failures: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     trials, failed = int(failures["trials"].sum()), int(failures["failed"].sum())
     if not failed:
         return []
-    worst = failures.assign(part=failures["failed"] / failures["trials"]).nlargest(1, "part").iloc[0]
+    worst = (
+        failures.assign(part=failures["failed"] / failures["trials"]).nlargest(1, "part").iloc[0]
+    )
     text = (
         f"{failed:,} of {trials:,} trials failed, at worst {worst['arm']} on {worst['dataset']} "
         f"({worst['failed']} of {worst['trials']})"
     )
     if not table.empty:
-        text += f"; {_count(int(table['dropped'].sum()), 'pair')} left out of the comparisons for it"
+        text += (
+            f"; {_count(int(table['dropped'].sum()), 'pair')} left out of the comparisons for it"
+        )
         gone = int((table["pairs"] == 0).sum())
         if gone:
             text += f", and {_count(gone, 'comparison')} on a data set left without any"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError, RayTaskError
 
 from smoothray.errors import StudentError
 from smoothray.plan import Key
@@ -17,6 +17,8 @@ from smoothray.scheduling.workers import start_actor
 from smoothray.study import StudentSettings
 
 DEATHS_ALLOWED = 2
+START_SECONDS = 900.0
+"""How long an actor may take until it is ready; PySR compiles for some minutes where nothing is cached."""
 
 
 @dataclass
@@ -38,7 +40,7 @@ class StudentPool:
     def __init__(self, size: int, students: Sequence[StudentSettings], seed: int) -> None:
         self.students, self.seed = students, seed
         self.idle: list[Any] = []
-        self.starting: dict[Any, Any] = {}
+        self.starting: dict[Any, tuple[Any, float]] = {}
         self.working: dict[Any, tuple[Any, Fit]] = {}
         self.failed_starts = 0
         for _ in range(size):
@@ -60,13 +62,17 @@ class StudentPool:
         records, again = [], []
         for reference in done:
             if reference in self.starting:
-                self._take_in(self.starting.pop(reference), reference)
+                self._take_in(self.starting.pop(reference)[0], reference)
             elif reference in self.working:
                 actor, fit = self.working.pop(reference)
                 try:
                     records.append(ray.get(reference))
                     self.idle.append(actor)
-                except RayActorError:
+                except RayTaskError as error:
+                    self.idle.append(actor)
+                    records.append(failed(fit.blank, f"the fit could not run: {error.cause}"))
+                except RayError:
+                    # Whatever else Ray reports, a lost node or the end of memory, the actor is gone.
                     self._start()
                     fit.deaths += 1
                     if fit.deaths <= DEATHS_ALLOWED:
@@ -77,14 +83,16 @@ class StudentPool:
                             "crash in its native code)"
                         )
                         records.append(failed(fit.blank, reason))
-                except RayError as error:
-                    self.idle.append(actor)
-                    records.append(failed(fit.blank, f"the fit could not run: {error}"))
         return records, again
 
     def end_overdue(self) -> list[Record]:
-        """End the actors whose fit is past its time limit."""
+        """End the actors whose fit, or whose start, is past its time limit."""
         now, records = time.monotonic(), []
+        for reference, (actor, deadline) in list(self.starting.items()):
+            if now > deadline:
+                del self.starting[reference]
+                ray.kill(actor)
+                self._failed_start(f"one was not ready after {START_SECONDS:g} s")
         for reference, (actor, fit) in list(self.working.items()):
             if now > fit.deadline:
                 del self.working[reference]
@@ -97,21 +105,26 @@ class StudentPool:
 
     def close(self) -> None:
         """End every actor."""
-        actors = [*self.idle, *self.starting.values(), *(a for a, _ in self.working.values())]
-        for actor in actors:
+        starting = (actor for actor, _ in self.starting.values())
+        working = (actor for actor, _ in self.working.values())
+        for actor in [*self.idle, *starting, *working]:
             ray.kill(actor)
 
     def _start(self) -> None:
         actor = start_actor(self.students, self.seed)
-        self.starting[actor.ready.remote()] = actor
+        self.starting[actor.ready.remote()] = (actor, time.monotonic() + START_SECONDS)
 
     def _take_in(self, actor: Any, reference: Any) -> None:
         try:
             ray.get(reference)
         except RayError as error:
-            self.failed_starts += 1
-            if self.failed_starts > DEATHS_ALLOWED:
-                raise StudentError(f"student actors cannot start here: {error}") from None
-            self._start()
+            self._failed_start(str(error))
         else:
+            self.failed_starts = 0
             self.idle.append(actor)
+
+    def _failed_start(self, reason: str) -> None:
+        self.failed_starts += 1
+        if self.failed_starts > DEATHS_ALLOWED:
+            raise StudentError(f"student actors cannot start here: {reason}")
+        self._start()

@@ -56,7 +56,12 @@ class _Runner:
         self.pool = StudentPool(min(cores, waiting), study.students, study.seed)
         share = study.teacher.gpu_share
         self.most_teaching = int(self.gpus / share) if self.gpus else max(1, cores // 2)
-        self.enough_fits = 2 * cores
+        # One bank ahead of the students: while they work through one, the next is trained.
+        self.enough_fits = 2 * cores + max(len(job.fits) for job in jobs)
+        self.sizes = {
+            name: {part: len(rows) for part, rows in Trial.of(dataset, 0, study.seed).y.items()}
+            for name, dataset in datasets.items()
+        }
 
     def run(self) -> Iterator[Record]:
         while self.jobs or self.fits or self.teaching or self.pool.working:
@@ -120,8 +125,7 @@ class _Runner:
 
     def _blank(self, job: Job, key: Key) -> Record:
         dataset = self.datasets[key.dataset]
-        trial = Trial.of(dataset, key.trial, self.study.seed)
-        sizes = {part: len(rows) for part, rows in trial.y.items()}
+        sizes = self.sizes[key.dataset]
         bank = job.trials if PENALTIES[job.penalty].has_teacher else ()
         selection = self.settings[key.student].selection
         return new_record(self.study.name, key, sizes, dataset.fingerprint, bank, selection)

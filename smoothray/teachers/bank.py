@@ -9,7 +9,7 @@ diverges is frozen and reported, and its neighbours are unharmed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from smoothray.penalties import Penalty
+from smoothray.teachers.evaluate import Parameters
 from smoothray.teachers.layers import chain_weights, refuse_unsuitable
 from smoothray.teachers.training import Rows, Trained, Training, train_together
 
 
 @dataclass(frozen=True)
 class Bank(Trained):
-    """Trained networks, evaluated together. seconds: what their training took."""
+    """Trained networks, evaluated together. seconds: what their training took.
+
+    memory_bytes: evaluated as many at a time as this holds.
+    """
 
     seconds: float = 0.0
+    memory_bytes: int | None = None
 
     def __len__(self) -> int:
         return len(self.val_loss)
@@ -33,13 +38,23 @@ class Bank(Trained):
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """(B, n, d) -> (B, n)."""
-        return self.evaluator.value(self.parameters, x)
+        return torch.cat([self.evaluator.value(*part) for part in self._parts(x)])
 
     @torch.no_grad()
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, n, d) -> (B, n), (B, n, d)."""
-        value, gradient = self.evaluator.value_and_gradient(self.parameters, x)
-        return value, gradient.clone()
+        found = []
+        for part in self._parts(x):
+            value, gradient = self.evaluator.value_and_gradient(*part)
+            found.append((value, gradient.clone()))
+        values, gradients = zip(*found, strict=True)
+        return torch.cat(values), torch.cat(gradients)
+
+    def _parts(self, x: Tensor) -> Iterator[tuple[Parameters, Tensor]]:
+        size = chunk_size(self.evaluator.module, x, self.memory_bytes)
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            yield {name: value[part] for name, value in self.parameters.items()}, x[part]
 
     def spectral_bounds(self) -> np.ndarray | None:
         """(B,) products of the layers' spectral norms, in float64; None where they bound nothing."""
@@ -83,7 +98,8 @@ def train_bank(
     started = time.perf_counter()
     networks = [_initialised(factory, seed) for seed in seeds]
     refuse_unsuitable(networks[0], penalty, rows.x_train[0, :3].cpu())
-    size = chunk_size(networks[0], rows, training.batch_size, memory_bytes)
+    step_rows = rows.x_train[:, : training.batch_size]
+    size = chunk_size(networks[0], step_rows, memory_bytes)
     chunks = [slice(start, start + size) for start in range(0, len(seeds), size)]
     trained = [
         train_together(
@@ -91,26 +107,27 @@ def train_bank(
         )
         for part in chunks
     ]
-    return _concatenate(trained, chunks, time.perf_counter() - started)
+    return _concatenate(trained, chunks, time.perf_counter() - started, memory_bytes)
 
 
-def chunk_size(module: nn.Module, rows: Rows, batch_size: int, memory_bytes: int | None) -> int:
-    """How many networks to train at once.
+def chunk_size(module: nn.Module, x: Tensor, memory_bytes: int | None) -> int:
+    """How many networks to train or evaluate at once on rows x: (B, n, d).
 
-    On a CPU beyond what the caches hold every elementwise operation waits for main memory. It depends
-    on shapes alone, so that the same bank is always cut in the same places and trains to the same bits.
+    On a CPU beyond what the caches hold every elementwise operation waits for main memory. By default
+    it depends on shapes alone, so that the same bank is always cut in the same places and trains to the
+    same bits.
     """
     if memory_bytes is None:
-        memory_bytes = CPU_CHUNK_BYTES
-    n = min(rows.x_train.shape[1], batch_size)
+        memory_bytes = GPU_CHUNK_BYTES if x.device.type == "cuda" else CPU_CHUNK_BYTES
     width = sum(value.shape[0] for name, value in module.named_parameters() if value.ndim == 2)
-    per_network = n * max(width, 1) * rows.x_train.element_size() * LIVE_COPIES
+    per_network = x.shape[1] * max(width, 1) * x.element_size() * LIVE_COPIES
     return max(1, int(memory_bytes // per_network))
 
 
 LIVE_COPIES = 8
 """Activation-sized tensors alive at the peak of one step."""
 CPU_CHUNK_BYTES = 24 * 2**20
+GPU_CHUNK_BYTES = 2 * 2**30
 
 
 def _initialised(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -119,7 +136,9 @@ def _initialised(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
         return factory()
 
 
-def _concatenate(parts: Sequence[Trained], chunks: Sequence[slice], seconds: float) -> Bank:
+def _concatenate(
+    parts: Sequence[Trained], chunks: Sequence[slice], seconds: float, memory_bytes: int | None
+) -> Bank:
     first = parts[0]
     return Bank(
         first.evaluator,
@@ -133,4 +152,5 @@ def _concatenate(parts: Sequence[Trained], chunks: Sequence[slice], seconds: flo
             for place, reason in part.failures.items()
         },
         seconds,
+        memory_bytes,
     )

@@ -52,16 +52,8 @@ def teach(
         np.repeat(strengths, ensemble).tolist(),
         [member for trial in trials for member in trial.teacher_seeds(ensemble)],
         Training(settings.steps, settings.learning_rate, settings.patience, settings.batch_size),
-        memory_bytes=_memory(device, settings.gpu_share),
     )
     return _lessons(bank, trials, rows, ensemble, augments)
-
-
-def _memory(device: torch.device, share: float) -> int | None:
-    """What a bank may fill: most of its share of a GPU; on a CPU the bank's own measure holds."""
-    if device.type != "cuda":
-        return None
-    return int(0.8 * share * torch.cuda.get_device_properties(device).total_memory)
 
 
 def _lessons(

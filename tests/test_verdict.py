@@ -1,0 +1,340 @@
+"""Loading, selection and the verdict, on made-up studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from smoothray_analysis.comparisons import Settings
+from smoothray_analysis.loading import RecordsError, load_mlflow, load_parquet
+from smoothray_analysis.selection import (
+    Rule,
+    at_chosen_strength,
+    choose_members,
+    choose_strengths,
+    reselect,
+)
+from smoothray_analysis.verdict import Evidence, across_rules, evidence
+
+from smoothray.plan import Arm, Key
+from smoothray.records import failed, new_record, write_parquet
+from smoothray.students import select
+
+FAST = Settings(resamples=200)
+ARMS = (
+    Arm("direct"), Arm("none"), Arm("weight_decay", 0.01), Arm("jacobian", 0.01), Arm("jacobian", 0.1),
+)  # fmt: skip
+
+
+def made_up(datasets=8, trials=12, arms=ARMS, gain=0.0, direct=0.0, seed=0, students=("operon",)):
+    """Records with fronts. gain: of jacobian at 0.1; direct: of the direct fit; on every R²."""
+    rng = np.random.default_rng(seed)
+    records = []
+    for dataset in (f"d{i:02}" for i in range(datasets)):
+        level = rng.uniform(0.4, 0.9)
+        luck = rng.normal(0, 0.05, trials)
+        for student in students:
+            for arm in arms:
+                bonus = gain * (arm.penalty == "jacobian" and arm.strength == 0.1)
+                bonus += direct * (arm.penalty == "direct")
+                for trial in range(trials):
+                    key = Key(dataset, arm, student, trial)
+                    sizes = {"train": 60, "val": 15, "test": 25}
+                    record = new_record("made-up", key, sizes, dataset, [trial], "accuracy")
+                    middle = level + luck[trial] + bonus
+                    record["front"] = front(rng, middle)
+                    settle(record)
+                    record["teacher_jacobian"] = 1.0
+                    records.append(record)
+    return records
+
+
+def front(rng, middle):
+    sizes = [1, 5, 9, 15]
+    members = []
+    for size in sizes:
+        scores = middle - 0.3 / size + rng.normal(0, 0.01, 3)
+        loss = {"accuracy": 1 - scores[1], "fidelity": rng.uniform(0.1, 0.9)}
+        members.append(
+            {
+                "complexity": size, "formula": f"x + {rng.random():.4f}", "mathml": "<math/>",
+                "loss": 1 - scores[0], "native": size == 9, "chosen": False,
+                **{f"r2_{p}": s for p, s in zip(("train", "val", "test"), scores, strict=True)},
+                **dict.fromkeys(("fidelity_train", "fidelity_val", "fidelity_test"), 0.5),
+                **{f"val_loss_{aim}": value for aim, value in loss.items()},
+                "val_error_accuracy": 0.02, "val_error_fidelity": 0.02,
+                "jacobian": 1.0, "gradient_max": 2.0,
+            }
+        )  # fmt: skip
+    return members
+
+
+def settle(record):
+    """Let the accuracy rule choose, by the library's own function."""
+    members = record["front"]
+    place = select(*([m[name] for m in members] for name in
+                     ("val_loss_accuracy", "complexity", "val_error_accuracy")))  # fmt: skip
+    best = members[place]
+    best["chosen"] = True
+    record |= {f"student_r2_{part}": best[f"r2_{part}"] for part in ("train", "val", "test")}
+    record |= {name: best[name] for name in ("complexity", "formula")}
+    record |= {"student_jacobian": best["jacobian"], "latex": "x"}
+
+
+def loaded(records, tmp_path: Path):
+    write_parquet(records, tmp_path / "study.parquet")
+    return load_parquet(tmp_path / "study.parquet")
+
+
+def says(found: Evidence) -> str:
+    return "\n".join(found.lines)
+
+
+def test_a_file_is_loaded_without_its_fronts_which_come_on_demand(tmp_path):
+    study = loaded(made_up(2, 3), tmp_path)
+    assert len(study.frame) == 2 * 3 * 5 and "front" not in study.frame and not study.warnings
+    members = study.fronts()
+    assert len(members) == 4 * len(study.frame) and "mathml" not in members
+    chosen = members[members["chosen"]].set_index("record")
+    pd.testing.assert_series_equal(
+        chosen["formula"], study.frame["formula"], check_names=False, check_index_type=False
+    )
+    some = study.fronts(["mathml"], rows=[4, 7])
+    assert sorted(some["record"].unique()) == [4, 7] and (some["mathml"] == "<math/>").all()
+    with pytest.raises(RecordsError, match="no colour"):
+        study.fronts(["colour"])
+
+
+def test_fronts_keep_to_their_records_where_some_have_none(tmp_path):
+    records = [failed(r, "lost") | {"front": []} if r["trial"] == 1 else r for r in made_up(1, 3)]
+    study = loaded(records, tmp_path)
+    members = study.fronts(["complexity", "r2_test", "chosen"])
+    chosen = members[members["chosen"]].set_index("record")["r2_test"]
+    good = study.frame[study.frame["status"] == "ok"]["student_r2_test"]
+    assert chosen.to_dict() == good.to_dict()
+
+
+def test_what_is_wrong_with_records_is_said(tmp_path):
+    with pytest.raises(RecordsError, match="no file"):
+        load_parquet(tmp_path / "none.parquet")
+    with pytest.raises(RecordsError, match="holds no records"):
+        loaded([], tmp_path)
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(RecordsError, match="lacks dataset"):
+        load_parquet(tmp_path / "other.parquet")
+    (tmp_path / "text.parquet").write_text("text")
+    with pytest.raises(RecordsError, match="not a table of trials"):
+        load_parquet(tmp_path / "text.parquet")
+    records = made_up(1, 4)
+    records[0]["version"] = "0.0.9"
+    records[1] = records[1] | {"fingerprint": "other"}
+    study = loaded([*records, records[-1]], tmp_path)
+    assert len(study.frame) == len(records)
+    text = " ".join(study.warnings)
+    assert "2 versions" in text and "0.0.9" in text and "twice" in text and "data changed" in text
+
+
+def test_a_study_is_loaded_from_mlflow(place):
+    from smoothray.tracking import Tracker
+
+    records = made_up(2, 3, ARMS[:2])
+    tracker = Tracker("made-up")
+    tracker.create({})
+    cells: dict = {}
+    for record in records:
+        cells.setdefault(Key.of(record).cell, []).append(record)
+    for cell, mine in cells.items():
+        tracker.finish_cell(cell, mine, complete=True)
+    study = load_mlflow("made-up")
+    assert len(study.frame) == len(records) and not study.warnings
+    chosen = study.fronts(["formula", "chosen"]).query("chosen").set_index("record")["formula"]
+    assert chosen.to_dict() == study.frame["formula"].to_dict()
+    with pytest.raises(RecordsError, match="no study 'other'"):
+        load_mlflow("other")
+    Tracker("empty").create({})
+    with pytest.raises(RecordsError, match="no recorded trials"):
+        load_mlflow("empty")
+    with pytest.raises(RecordsError, match="no MLflow database"):
+        load_mlflow("made-up", "sqlite:///absent.db")
+
+
+def test_the_rule_is_the_librarys_own():
+    rng = np.random.default_rng(0)
+    fronts, expected = [], {}
+    for record in range(300):
+        m = int(rng.integers(1, 9))
+        part = pd.DataFrame(
+            {
+                "record": record, "complexity": rng.integers(1, 6, m), "native": False,
+                "val_loss_accuracy": rng.integers(1, 6, m) / 10,
+                "val_error_accuracy": rng.choice([0.1, 0.2, np.inf, np.nan], m),
+                "val_loss_fidelity": 1.0, "val_error_fidelity": 0.0,
+            }
+        )  # fmt: skip
+        part.loc[rng.random(m) < 0.2, "val_loss_accuracy"] = np.inf
+        fronts.append(part)
+        if np.isfinite(part["val_loss_accuracy"]).any():
+            expected[record] = select(
+                part["val_loss_accuracy"], part["complexity"], part["val_error_accuracy"]
+            )
+    together = pd.concat(fronts, ignore_index=True)
+    starts = together.groupby("record").head(1).reset_index().set_index("record")["index"]
+    chosen = choose_members(together, Rule.of("accuracy"))
+    assert (chosen - starts.loc[chosen.index]).to_dict() == expected
+
+
+def test_rules_choose_what_they_say(tmp_path):
+    study = loaded(made_up(1, 5), tmp_path)
+    fronts = study.fronts()
+    same = reselect(study.frame, fronts, Rule.of("accuracy"))
+    for name in ("formula", "student_r2_test", "complexity", "latex"):
+        pd.testing.assert_series_equal(same[name], study.frame[name], check_dtype=False)
+    assert (reselect(study.frame, fronts, Rule.of("native"))["complexity"] == 9).all()
+    assert (reselect(study.frame, fronts, Rule.of("accuracy<=5"))["complexity"] <= 5).all()
+    best = reselect(study.frame, fronts, Rule.of("fidelity-best"))
+    losses = fronts.loc[fronts.groupby("record")["val_loss_fidelity"].idxmin()]
+    assert (best["formula"].to_numpy() == losses["formula"].to_numpy()).all()
+    none = reselect(study.frame, fronts[fronts["complexity"] > 1], Rule.of("accuracy<=1"))
+    assert (none["status"] == "failed").all() and "accuracy<=1" in none["reason"].iloc[0]
+    with pytest.raises(ValueError, match="unknown rule"):
+        Rule.of("accuracy<=")
+
+
+@pytest.mark.parametrize("rule", ["accuracy", "fidelity-best", "accuracy<=9", "native"])
+@pytest.mark.parametrize("per_trial", [False, True])
+def test_planted_test_scores_cannot_move_a_choice(tmp_path, rule, per_trial):
+    study = loaded(made_up(3, 6), tmp_path)
+    fronts = study.fronts()
+    honest = at_chosen_strength(reselect(study.frame, fronts, Rule.of(rule)), per_trial)
+    planted, frame = fronts.copy(), study.frame.copy()
+    rng = np.random.default_rng(1)
+    for name in ("r2_test", "fidelity_test"):
+        planted[name] = rng.normal(0, 1e6, len(planted))  # whoever looks at it follows it
+    for name in ("student_r2_test", "fidelity_test", "teacher_r2_test"):
+        frame[name] = rng.normal(0, 1e6, len(frame))
+    moved = at_chosen_strength(reselect(frame, planted, Rule.of(rule)), per_trial)
+    assert moved.index.equals(honest.index)
+    assert moved["formula"].equals(honest["formula"])
+    assert not np.allclose(moved["student_r2_test"], honest["student_r2_test"])
+
+
+def test_strengths_are_chosen_by_the_median_or_per_trial(tmp_path):
+    frame = loaded(made_up(1, 3), tmp_path).frame
+    weak = (frame["penalty"] == "jacobian") & (frame["strength"] == 0.01)
+    strong = (frame["penalty"] == "jacobian") & (frame["strength"] == 0.1)
+    frame.loc[weak, "student_r2_val"] = [0.5, 0.5, 0.9]
+    frame.loc[strong, "student_r2_val"] = [0.6, 0.4, 0.4]
+    chosen = choose_strengths(frame).set_index("penalty")["strength"]
+    assert chosen["jacobian"] == 0.01 and np.isnan(chosen["none"])
+    each = choose_strengths(frame, per_trial=True).query("penalty == 'jacobian'")
+    assert each["strength"].tolist() == [0.1, 0.01, 0.01]
+    frame.loc[weak, "status"] = "failed"
+    assert choose_strengths(frame).set_index("penalty")["strength"]["jacobian"] == 0.1
+    frame.loc[strong, "student_r2_val"] = frame.loc[weak, "student_r2_val"] = 0.5
+    frame["status"] = "ok"
+    assert choose_strengths(frame).set_index("penalty")["strength"]["jacobian"] == 0.01
+
+
+def test_a_planted_effect_is_called_better_everywhere(tmp_path):
+    study = loaded(made_up(12, 20, gain=0.2, direct=-0.1), tmp_path)
+    found = evidence(study.frame, settings=FAST)
+    assert (found.over_datasets["verdict"] == "better").all()
+    assert "beat" not in found.lines[0] and "better. Median difference in R² +0.3" in found.lines[0]
+    assert "% relative" in found.lines[0]
+    assert (found.per_dataset["strength"] == 0.1).all()
+    assert found.ranks["arm"].iloc[0] == "jacobian" and found.friedman["p"].iloc[0] < 0.01
+    assert len(found.pairwise) == 6 and set(found.scores.columns) == set(found.iqm["arm"])
+    assert (found.per_dataset["p_holm"] >= found.per_dataset["p"]).all()
+
+
+def test_a_better_direct_fit_is_said_first(tmp_path):
+    found = evidence(loaded(made_up(10, 6, direct=0.3), tmp_path).frame, settings=FAST)
+    assert found.lines[0] == "No smooth arm beats the direct fit: jacobian is worse."
+
+
+def test_without_an_effect_nothing_is_called_better(tmp_path):
+    found = evidence(loaded(made_up(12, 12), tmp_path).frame, settings=FAST)
+    assert set(found.over_datasets["verdict"]) == {"no clear difference"}
+    assert "jacobian does not beat it" in found.lines[0] and "relative" not in says(found)
+    assert "not significant" not in says(found)
+
+
+def test_with_few_trials_and_data_sets_the_power_is_small(tmp_path):
+    found = evidence(loaded(made_up(3, 4), tmp_path).frame, settings=FAST)
+    assert set(found.over_datasets["verdict"]) == {"power is small"} and "power is small" in says(
+        found
+    )
+    assert "not significant" not in says(found) and "does not beat" not in says(found)
+
+
+def test_one_data_set_alone_is_judged_by_its_trials(tmp_path):
+    found = evidence(loaded(made_up(1, 20, gain=0.2), tmp_path).frame, settings=FAST)
+    assert "on the one data set d00" in says(found) and "This is one data set" in says(found)
+    assert found.lines[0].startswith("jacobian against the direct fit: better")
+
+
+def test_studies_with_nothing_to_compare_say_so(tmp_path):
+    one = evidence(loaded(made_up(2, 3, ARMS[1:2]), tmp_path).frame, settings=FAST)
+    assert one.lines == ("The study has one arm, none: there is nothing to compare it with.",)
+    two = evidence(loaded(made_up(2, 3, ARMS[:2]), tmp_path).frame, settings=FAST)
+    assert "no smooth arm, only direct and none" in two.lines[0] and len(two.pairwise) == 1
+    bare = evidence(loaded(made_up(2, 3, (*ARMS[3:], Arm("lipschitz", 0.1))), tmp_path).frame)
+    assert "no baseline beside jacobian and lipschitz" in bare.lines[0]
+    with pytest.raises(ValueError, match="no records"):
+        evidence(pd.DataFrame())
+
+
+def test_half_the_trials_failed_drops_pairs_and_not_data_sets(tmp_path):
+    rng = np.random.default_rng(0)
+    records = [
+        failed(r, "time limit") | {"student_r2_test": None} if rng.random() < 0.5 else r
+        for r in made_up(6, 12, gain=0.2)
+    ]
+    found = evidence(loaded(records, tmp_path).frame, settings=FAST, warnings=["two versions"])
+    lost = sum(r["status"] == "failed" for r in records)
+    assert f"{lost} of 360 trials failed" in says(found) and "left out" in says(found)
+    assert "finished may be the easy ones" in says(found)
+    assert found.lines[-1] == "Note: two versions."
+    assert ((found.per_dataset["pairs"] + found.per_dataset["dropped"]) == 12).all()
+    assert (found.over_datasets["datasets"] == 6).all()
+    none = [failed(r, "no") | {"student_r2_test": None, "student_r2_val": None} for r in records]
+    nothing = evidence(loaded(none, tmp_path).frame, settings=FAST)
+    assert "no trial that both finished" in says(nothing)
+    gone = [r if r["penalty"] != "direct" else failed(r, "no") for r in made_up(2, 3)]
+    half = evidence(loaded(gone, tmp_path).frame, settings=FAST)
+    assert "jacobian has no trial in common with it" in half.lines[0]
+
+
+def test_pairs_keep_to_like_arms_and_to_their_student(tmp_path):
+    arms = (Arm("direct"), Arm("none"), Arm("none", augment=4), Arm("jacobian", 0.1),
+            Arm("jacobian", 0.1, augment=4), Arm("weight_decay", 0.1))  # fmt: skip
+    frame = loaded(made_up(3, 6, arms, students=("operon", "pysr")), tmp_path).frame
+    found = evidence(frame, settings=FAST)
+    mine = found.over_datasets.set_index(["student", "arm", "base"])["same"]
+    assert len(mine) == 12
+    assert mine["operon", "jacobian +4×points", "none"]
+    assert not mine["operon", "jacobian +4×points", "weight_decay"]
+    assert "differ between jacobian +4×points (operon) and weight_decay" in says(found)
+    assert len(found.friedman) == 2
+
+
+def test_r2_far_below_zero_gives_no_percentage_and_does_not_lead(tmp_path):
+    frame = loaded(made_up(8, 12, gain=0.2), tmp_path).frame
+    frame.loc[frame["penalty"] != "jacobian", "student_r2_test"] -= 5
+    frame.loc[frame["trial"] == 3, "student_r2_test"] = -1e9
+    found = evidence(frame, settings=FAST)
+    assert "relative" not in says(found) and "e+" not in says(found)
+    assert found.iqm["iqm"].abs().max() < 10
+
+
+def test_the_verdict_under_each_rule(tmp_path):
+    study = loaded(made_up(3, 5), tmp_path)
+    rules = [Rule.of(name) for name in ("accuracy", "native")]
+    table = across_rules(study.frame, study.fronts(), rules, FAST)
+    assert len(table) == 6 and set(table["rule"]) == {"accuracy", "native"}
+    with pytest.raises(ValueError, match="fronts"):
+        evidence(study.frame, rule=rules[0])
+    again = evidence(study.frame, fronts=study.fronts(), rule=rules[1], settings=FAST)
+    assert again.rule == "native" and (again.chosen["complexity"] == 9).all()
