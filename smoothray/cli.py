@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,18 +67,17 @@ def run(
     only = [part.strip() for part in datasets.split(",") if part.strip()]
     outcome = run_study(loaded, only, cores=cores, retry_failed=retry_failed)
     _show(list(outcome.records.values()))
+    me = _this_program()
     if outcome.stopped:
-        again = shlex.join(["smoothray", *sys.argv[1:]])
+        again = shlex.join([me, *sys.argv[1:]])
         done = len(outcome.wanted) - outcome.missing
-        say(f"Stopped: {done} of {len(outcome.wanted)} trials are recorded. To go on: {again}")
+        say(f"Stopped: {done} of {len(outcome.wanted)} fits are recorded. To go on: {again}")
         raise typer.Exit(INTERRUPTED)
     failures = sum(record["status"] == "failed" for record in outcome.records.values())
     if failures:
-        say(
-            f"{failures} trials failed; --retry-failed tries them again. Their reasons: smoothray ui"
-        )
-    say(f"Browse the runs: smoothray ui    All records as a table: "
-        f"smoothray export {loaded.name} {loaded.name}.parquet")  # fmt: skip
+        say(f"{failures} trials failed; --retry-failed tries them again. Their reasons: {me} ui")
+    say(f"Browse the runs: {me} ui    All records as a table: "
+        f"{me} export {loaded.name} {loaded.name}.parquet")  # fmt: skip
 
 
 def _load(
@@ -121,6 +121,13 @@ def _show(records: list[dict[str, Any]]) -> None:
     columns = [name for name in records[0] if name not in ("front", "bank")]
     frame = pd.DataFrame([{name: record[name] for name in columns} for record in records])
     show(summary_table(summarise(frame)))
+
+
+def _this_program() -> str:
+    """How to type this program's name where it was started from."""
+    if shutil.which("smoothray"):
+        return "smoothray"
+    return os.path.relpath(sys.argv[0])
 
 
 @app.command()
@@ -228,6 +235,12 @@ def ui(
         raise StudyError(f"there is no {uri} yet; run a study first, or go to the folder it ran in")
     address = ["--host", host, "--port", str(port)]
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *address]
+    command += ["--workers", "1"]
+    # What a page of runs does not need only delays it.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    typer.echo(
+        f"Starting MLflow's pages; when it says so they are at http://{host}:{port}", err=True
+    )
     os.execv(sys.executable, command)
 
 

@@ -88,7 +88,8 @@ def summary_table(summary: pd.DataFrame) -> Table:
     """The rows of `smoothray_analysis.summarise` as a table."""
     several = summary["student"].nunique() > 1
     trials = sorted(set(summary["trials"].astype(int) + summary["failed"].astype(int)))
-    title = f"Medians over {trials[-1]} trials on their test rows"
+    most = trials[-1]
+    title = f"Medians over {most} trials on their test rows" if most > 1 else "One trial, test rows"
     shown = [
         ("data set", "left", lambda row: escape(str(row["dataset"]))),
         ("student", "left", lambda row: row["student"]),
@@ -99,7 +100,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
         ("fidelity", "right", lambda row: number(row["fidelity_test"])),
         ("R²", "right", lambda row: number(row["student_r2_test"])),
         ("nodes", "right", lambda row: number(row["complexity"], 0)),
-        ("> plain", "right", lambda row: share(row["better"])),
+        ("beats", "right", lambda row: share(row["better"])),
     ]
     left_out = {
         "student": not several,
@@ -110,7 +111,9 @@ def summary_table(summary: pd.DataFrame) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, caption=LEGEND,
                   caption_justify="left")  # fmt: skip
     for name, justify, _ in shown:
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        # On a narrow terminal names are folded; numbers never lose a digit.
+        fold = {"overflow": "fold"} if justify == "left" else {"no_wrap": True, "min_width": 6}
+        table.add_column(name, justify=justify, **fold)  # type: ignore[arg-type]
     last = None
     for row in summary.to_dict("records"):
         if last not in (None, row["dataset"]):
@@ -126,7 +129,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
 LEGEND = (
     "arm: each penalty at its best strength λ, chosen on validation rows\n"
     "teacher, R²: against the labels; fidelity: formula against teacher\n"
-    "> plain: trials in which the formula beats plain distillation (none)"
+    "beats: trials in which the formula beats plain distillation (none)"
 )
 
 

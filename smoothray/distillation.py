@@ -41,7 +41,8 @@ def candidate_arms(penalty: str, strength: float | str, augment: int) -> list[Ar
     if penalty == "direct":
         raise StudyError("the direct fit is always done beside the distillation; name a penalty")
     if penalty != "auto" and penalty not in PENALTIES:
-        raise StudyError(f"unknown penalty '{penalty}'; use auto or one of {', '.join(PENALTIES)}")
+        known = ", ".join(name for name, p in PENALTIES.items() if p.has_teacher)
+        raise StudyError(f"unknown penalty '{penalty}'; use auto or one of {known}")
     if penalty == "auto" and strength != "auto":
         raise StudyError("a strength belongs to one penalty; name it with --penalty")
     if strength != "auto" and not PENALTIES[penalty].has_strength():

@@ -48,20 +48,23 @@ def _devices() -> Iterator[Finding]:
 
 def _sources() -> Iterator[Finding]:
     from smoothray.datasets import SUITES, cache_folder, parse_spec
+    from smoothray.datasets.from_pmlb import can_download
 
     folder = cache_folder()
     names = [parse_spec(text).name for text in SUITES["pmlb20"]]
     here = [name for name in names if (folder / name / f"{name}.tsv.gz").exists()]
     yield Finding("data", "sklearn", True, "needs no download")
     yield Finding("data", "files", True, "CSV, TSV and Parquet")
-    yield Finding(
-        "data",
-        "pmlb",
-        len(here) == len(names),
-        f"{len(here)} of pmlb20's {len(names)} data sets are in {folder}"
-        + ("" if len(here) == len(names) else "; the others are downloaded when they are used, "
-           "or set SMOOTHRAY_DATA to a folder that holds them"),
-    )  # fmt: skip
+    detail = f"{len(here)} of pmlb20's {len(names)} data sets are in {folder}"
+    works = len(here) == len(names)
+    if not works:
+        works = can_download()
+        detail += (
+            "; the others are downloaded when they are first used"
+            if works
+            else "; no network to download the others: set SMOOTHRAY_DATA to where they are"
+        )
+    yield Finding("data", "pmlb", works, detail)
 
 
 def _mlflow() -> Finding:

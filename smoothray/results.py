@@ -13,7 +13,7 @@ from sympy import Symbol
 import smoothray
 from smoothray.console import number, out, rows_table, show
 from smoothray.distillation import Distillation
-from smoothray.formulas import parse, to_latex, to_python, to_text
+from smoothray.formulas import evaluate, parse, to_latex, to_python, to_text
 from smoothray.plan import Arm
 
 
@@ -111,7 +111,19 @@ def write_files(found: Distillation, student: str, seed: int, folder: Path) -> l
     expr = parse(found.best["formula"], {name: Symbol(name) for name in names})
     front = pd.DataFrame(found.best["front"]).drop(columns="mathml")
     direct = pd.DataFrame(found.direct["front"])
+    scaler = found.trial.y_scaler
+    outputs = [
+        pd.DataFrame(
+            {
+                "part": part,
+                found.trial.dataset.target: scaler.inverse(found.trial.y[part]),
+                "formula": evaluate(expr, rows, names),
+            }
+        )
+        for part, rows in found.trial.raw.items()
+    ]
     texts = {
+        "predictions.csv": pd.concat(outputs).to_csv(index=False),
         "result.json": json.dumps(result(found, student, seed), indent=2, allow_nan=False) + "\n",
         "formula.txt": to_text(expr) + "\n",
         "formula.tex": to_latex(expr) + "\n",

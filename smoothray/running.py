@@ -153,16 +153,24 @@ def say_plan(study: Study, wanted: Sequence[Key], todo: Sequence[Job]) -> None:
     """One line on what there is to do."""
     left = sum(len(job.fits) for job in todo)
     datasets = len({key.dataset for key in wanted})
-    cells = len({key.cell for key in wanted})
+    arms = max(Counter(dataset for dataset, _ in {(k.dataset, k.arm) for k in wanted}).values())
+    students = len({key.student for key in wanted})
+    trials = len({key.trial for key in wanted})
     if not left:
-        say(f"{study.name}: all {len(wanted)} trials are recorded already.")
+        say(f"{study.name}: all {len(wanted)} fits are recorded already.")
         return
     banks = sum(PENALTIES[job.penalty].has_teacher for job in todo)
     before = f", {len(wanted) - left} recorded already" if left < len(wanted) else ""
     say(
-        f"{study.name}: {datasets} data set{'s' * (datasets > 1)}, {cells} arms, "
-        f"{len(wanted)} trials{before}; {banks} banks of teachers and {left} fits to do."
+        f"{study.name}: {_counted(datasets, 'data set')} × {_counted(arms, 'arm')} × "
+        + (f"{students} students × " if students > 1 else "")
+        + f"{_counted(trials, 'trial')} = {_counted(len(wanted), 'fit')}{before}; "
+        f"to do: {_counted(left, 'fit')} and {_counted(banks, 'bank')} of teachers."
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 @contextmanager

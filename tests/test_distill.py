@@ -17,7 +17,10 @@ from smoothray.trial import Trial
 COLUMNS = ("a b", "x-1", "beta", "E", "lambda")
 KEYS = {"formula", "latex", "complexity", "r2_test", "teacher_r2_test", "fidelity_test"}
 KEYS |= {"direct_r2_test", "penalty", "strength", "student", "smoothness"}
-FILES = {"result.json", "formula.txt", "formula.tex", "formula.py", "front.csv", "front.png"}
+FILES = {
+    *("result.json", "formula.txt", "formula.tex", "formula.py"),
+    *("front.csv", "front.png", "predictions.csv"),
+}
 
 
 def table(rows: int = 80, target: str = "y") -> pd.DataFrame:
@@ -71,6 +74,14 @@ def test_json_and_files(file, smoothray: Command):
     truth = rows.y_scaler.mean + rows.y_scaler.scale * rows.y["test"]
     residual = truth - module["predict"](frame)
     r2 = 1 - np.sum(residual**2) / np.sum((truth - truth.mean()) ** 2)
+    assert r2 == pytest.approx(result["r2_test"], abs=1e-6)
+
+    # So do the predictions of the test rows, without knowing the split.
+    predictions = pd.read_csv(folder / "predictions.csv")
+    assert predictions["part"].value_counts()["test"] == result["n_test"]
+    test = predictions[predictions["part"] == "test"]
+    residual = test["y"] - test["formula"]
+    r2 = 1 - np.sum(residual**2) / np.sum((test["y"] - test["y"].mean()) ** 2)
     assert r2 == pytest.approx(result["r2_test"], abs=1e-6)
 
 

@@ -146,7 +146,7 @@ def test_direct_fits_have_no_bank():
 
 def test_what_is_tried_again_is_trained_in_its_original_bank():
     wanted = keys(study(trials=3, penalties={}, baselines=["none"]), ["iris"], 3)
-    recorded = {key: (0, 1, 2) for key in wanted}
+    recorded = dict.fromkeys(wanted, (0, 1, 2))
     assert jobs(wanted, recorded) == []
     (job,) = jobs(wanted, recorded, again={wanted[1]})
     assert job.trials == (0, 1, 2) and job.fits == (wanted[1],)

@@ -104,7 +104,7 @@ def test_a_second_start_computes_nothing(done, smoothray):
     size = journal(done).stat().st_size
     ended = smoothray("run", "small.yaml", cwd=done)
     assert ended.returncode == 0
-    assert "all 12 trials are recorded already" in ended.stderr
+    assert "all 12 fits are recorded already" in ended.stderr
     assert "jacobian λ=0.1" in ended.stdout
     assert journal(done).stat().st_size == size
 
@@ -141,7 +141,7 @@ def test_stopped_and_resumed_on_one_core_gives_the_same_records(done, new_place,
     assert process.returncode == 130, said
     assert took < 15
     assert 2 <= kept < ALL
-    assert f"Stopped: {kept} of 12 trials are recorded. To go on: smoothray run small.yaml" in said
+    assert f"Stopped: {kept} of 12 fits are recorded. To go on: smoothray run small.yaml" in said
     assert "Traceback" not in said
 
     ended = smoothray("run", "small.yaml", "--cores", 1, cwd=folder)

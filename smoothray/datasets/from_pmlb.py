@@ -67,6 +67,18 @@ def read(spec: DatasetSpec) -> tuple[pd.DataFrame, str]:
     return frame, TARGET
 
 
+def can_download() -> bool:
+    """Whether the place that PMLB is downloaded from answers."""
+    import requests
+    from pmlb.pmlb import GITHUB_URL
+
+    try:
+        requests.head(GITHUB_URL, timeout=3)
+    except requests.RequestException:
+        return False
+    return True
+
+
 def _download(spec: DatasetSpec, file: Path) -> None:
     """Fetch into a folder of its own, then move: a download cut short leaves nothing behind."""
     from pmlb import fetch_data
