@@ -141,7 +141,8 @@ def test_stopped_and_resumed_on_one_core_gives_the_same_records(done, new_place,
     assert process.returncode == 130, said
     assert took < 15
     assert 2 <= kept < ALL
-    assert f"Stopped: {kept} of 12 fits are recorded. To go on: smoothray run small.yaml" in said
+    assert f"Stopped: {kept} of 12 fits are recorded. To go on: " in said
+    assert "smoothray run small.yaml" in said
     assert "Traceback" not in said
 
     ended = smoothray("run", "small.yaml", "--cores", 1, cwd=folder)
