@@ -125,9 +125,10 @@ def _show(records: list[dict[str, Any]]) -> None:
 
 def _this_program() -> str:
     """How to type this program's name where it was started from."""
-    if shutil.which("smoothray"):
-        return "smoothray"
-    return os.path.relpath(sys.argv[0])
+    program = Path(sys.argv[0])
+    if program.name == "smoothray" and not shutil.which(program.name):
+        return os.path.relpath(program)
+    return "smoothray"
 
 
 @app.command()
