@@ -153,7 +153,8 @@ def distill(
     from smoothray.console import err, say
     from smoothray.datasets import load_dataset, parse_spec
     from smoothray.distillation import candidate_arms
-    from smoothray.study import StudentSettings, TeacherSettings, validated
+    from smoothray.settings import StudentSettings, TeacherSettings
+    from smoothray.study import validated
 
     arms = candidate_arms(penalty, _strength(strength), augment)
     settings = validated(

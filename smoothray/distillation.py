@@ -13,7 +13,7 @@ from smoothray.datasets import Dataset
 from smoothray.errors import SmoothrayError, StudentError, StudyError, TeacherError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Arm
-from smoothray.study import StudentSettings, TeacherSettings, default_strengths
+from smoothray.settings import StudentSettings, TeacherSettings, default_strengths
 from smoothray.trial import Lesson, Trial, distil, teacher_fields
 
 AUTO_PENALTIES = ("none", "jacobian", "lipschitz")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -21,154 +18,18 @@ from pydantic import (
 
 from smoothray.errors import SmoothrayError, StudyError
 from smoothray.penalties import PENALTIES
-from smoothray.seeds import generator
+from smoothray.settings import (
+    Axis,
+    Strengths,
+    Strict,
+    StudentSettings,
+    TeacherSettings,
+    axis,
+    default_strengths,
+    read_strengths,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
-Selection = Literal["fidelity", "accuracy", "native"]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Strengths(Strict):
-    """Strengths of one penalty: a list, or a distribution to draw `samples` of them from."""
-
-    values: tuple[float, ...] = ()
-    loguniform: tuple[float, float] | None = None
-    uniform: tuple[float, float] | None = None
-    samples: int = Field(default=5, ge=1, le=1000)
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Strengths:
-        for value in self.values:
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"a strength must be a number of at least 0, not {value:g}")
-        for kind, low in (("loguniform", 0.0), ("uniform", -1e-300)):
-            bounds = getattr(self, kind)
-            if bounds and not (low < bounds[0] < bounds[1] < math.inf):
-                raise ValueError(
-                    f"{kind} takes [low, high] with {'0 <' if low == 0 else '0 <='} low < high, "
-                    f"not {list(bounds)}"
-                )
-        if sum(map(bool, (self.values, self.loguniform, self.uniform))) != 1:
-            raise ValueError("give a list of strengths, or one of loguniform and uniform")
-        return self
-
-    def of(self, *names: object) -> tuple[float, ...]:
-        """The strengths; drawn ones depend on `names` and their place alone, so more may be added."""
-        if self.values:
-            return self.values
-        places = [generator(*names, "strength", i).random() for i in range(self.samples)]
-        if self.loguniform:
-            low, high = map(math.log, self.loguniform)
-            drawn = [math.exp(low + place * (high - low)) for place in places]
-        else:
-            assert self.uniform is not None
-            low, high = self.uniform
-            drawn = [low + place * (high - low) for place in places]
-        return tuple(float(f"{value:.3g}") for value in drawn)
-
-
-def default_strengths(penalty: str, count: int = 5) -> tuple[float, ...]:
-    """A log grid over the penalty's own default range."""
-    bounds = PENALTIES[penalty].default_range
-    assert bounds is not None
-    low, high = map(math.log10, bounds)
-    step = (high - low) / (count - 1)
-    return tuple(float(f"{10 ** (low + i * step):.3g}") for i in range(count))
-
-
-def _read_strengths(value: Any) -> Any:
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int | float | str):
-        value = [value]
-    return {"values": value} if isinstance(value, Sequence) else value
-
-
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, int) else value
-
-
-Axis = Annotated[tuple[int, ...], BeforeValidator(_as_tuple)]
-
-
-class TeacherSettings(Strict):
-    """How teachers are built and trained."""
-
-    hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
-        default=(64, 64), min_length=1, description="Widths of the hidden layers."
-    )
-    activation: Literal["tanh", "relu", "softplus"] = "tanh"
-    steps: int = Field(default=2000, ge=10, description="Gradient steps at most.")
-    learning_rate: float = Field(default=5e-3, gt=0, le=1)
-    patience: int = Field(
-        default=400, ge=10, description="Steps without a better validation loss before stopping."
-    )
-    batch_size: int = Field(
-        default=1024, ge=8, description="Rows in a step; smaller training sets are used whole."
-    )
-    ensemble: Axis = Field(
-        default=(1,), description="Networks a trial, whose mean is the teacher; a list is an axis."
-    )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    gpu_share: float = Field(
-        default=0.25, gt=0, le=1, description="The part of a GPU that one bank asks for."
-    )
-
-    @field_validator("ensemble")
-    @classmethod
-    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return _axis("ensemble", value, low=1)
-
-
-class StudentSettings(Strict):
-    """A student and its budget."""
-
-    name: str = "operon"
-    budget: str = "quick"
-    operators: tuple[str, ...] | None = Field(
-        default=None, description="What formulas are made of; none given: the student's own set."
-    )
-    max_size: int = Field(default=30, description="The most nodes of a formula's SymPy tree.")
-    selection: Selection = Field(
-        default="fidelity",
-        description="What chooses from the front, on validation rows: closeness to the teacher "
-        "(fidelity), to the labels (accuracy), or the student's own rule (native).",
-    )
-    timeout: float = Field(default=600, gt=0, description="Seconds after which a fit has failed.")
-    options: dict[str, Any] = Field(
-        default={}, description="Single settings of the budget to replace."
-    )
-
-    @field_validator("options")
-    @classmethod
-    def _numbers_of_the_budget(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for key, number in value.items():
-            if key in cls.model_fields:
-                raise ValueError(f"'{key}' stands beside 'options', not in it")
-            if not isinstance(number, int | float):
-                raise ValueError(f"'{key}' is {number!r}; give a number")
-        return value
-
-    def build(self) -> Any:
-        """The student itself. Raises StudentError."""
-        from smoothray.students import make_student
-
-        return make_student(
-            self.name,
-            budget=self.budget,
-            operators=self.operators,
-            max_size=self.max_size,
-            **self.options,
-        )
-
-
-def _axis(what: str, value: tuple[int, ...], low: int) -> tuple[int, ...]:
-    if not value or min(value) < low or len(set(value)) < len(value):
-        raise ValueError(f"{what} takes whole numbers of at least {low}, each once")
-    return value
 
 
 class Study(Strict):
@@ -232,14 +93,14 @@ class Study(Strict):
                     f"unknown penalty '{name}'; use one of {known}{did_you_mean(str(name), searched)}"
                 )
             found[name] = (
-                {"values": default_strengths(name)} if value is None else _read_strengths(value)
+                {"values": default_strengths(name)} if value is None else read_strengths(value)
             )
         return found
 
     @field_validator("augment")
     @classmethod
     def _augment(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        return _axis("augment", value, low=0)
+        return axis("augment", value, low=0)
 
     @model_validator(mode="after")
     def _something_to_run(self) -> Study:

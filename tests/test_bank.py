@@ -14,7 +14,7 @@ from torch.func import functional_call
 from smoothray.datasets import Dataset
 from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES, Network
-from smoothray.study import TeacherSettings
+from smoothray.settings import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
 from smoothray.teachers.layers import chain_weights
 from smoothray.teachers.mlp import ACTIVATIONS, MLP, Workspace

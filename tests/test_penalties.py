@@ -19,7 +19,7 @@ from smoothray.penalties.lipschitz import (
     spectral_norm,
     tempered_exp,
 )
-from smoothray.study import default_strengths
+from smoothray.settings import default_strengths
 
 WIDTHS = (3, 5, 4, 1)
 

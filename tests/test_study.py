@@ -12,7 +12,8 @@ from smoothray.errors import SmoothrayError, StudentError, StudyError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import arms
 from smoothray.recorder import continued
-from smoothray.study import Study, default_strengths, load_study, parse_study
+from smoothray.settings import default_strengths
+from smoothray.study import Study, load_study, parse_study
 
 SEARCH_SPACES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml"))
 SMALL = {"name": "small", "datasets": ["sklearn:iris"]}

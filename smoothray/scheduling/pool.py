@@ -14,7 +14,7 @@ from smoothray.errors import StudentError
 from smoothray.plan import Key
 from smoothray.records import Record, failed
 from smoothray.scheduling.workers import start_actor
-from smoothray.study import StudentSettings
+from smoothray.settings import StudentSettings
 
 DEATHS_ALLOWED = 2
 START_SECONDS = 900.0

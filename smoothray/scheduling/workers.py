@@ -11,7 +11,7 @@ from smoothray.datasets import Dataset
 from smoothray.errors import SmoothrayError
 from smoothray.plan import Job, Key
 from smoothray.records import Record, failed
-from smoothray.study import StudentSettings, TeacherSettings
+from smoothray.settings import StudentSettings, TeacherSettings
 from smoothray.trial import Lesson, Trial, distil, teacher_fields
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES
+from smoothray.settings import TeacherSettings
 from smoothray.smoothness import largest_gradient, mean_squared_jacobian
-from smoothray.study import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
 from smoothray.teachers.mlp import MLP
 from smoothray.teachers.training import Rows, Training
