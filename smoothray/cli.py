@@ -241,7 +241,9 @@ def ui(
     # What a page of runs does not need only delays it.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     typer.echo(
-        f"Starting MLflow's pages; when it says so they are at http://{host}:{port}", err=True
+        f"MLflow's pages will be at http://{host}:{port} in some seconds: "
+        "choose a study, then 'Training runs'. Ctrl-C ends them.",
+        err=True,
     )
     os.execv(sys.executable, command)
 

@@ -188,7 +188,7 @@ class Tracker:
         if name not in self._parents:
             tags = {"smoothray.kind": "cell", "smoothray.cell": name}
             run = self._client.create_run(
-                self._experiment, tags=tags, run_name=f"{dataset} · {arm} · {student}"
+                self._experiment, tags=tags, run_name=f"{arm} · {dataset} · {student}"
             )
             self._log(run.info.run_id, {}, _parameters(dataset, arm, student))
             self._parents[name] = run.info.run_id
@@ -205,7 +205,7 @@ class Tracker:
             "reason": record["reason"] or "",
         }
         run = self._client.create_run(
-            self._experiment, tags=tags, run_name=f"{key.dataset} · {key.arm} · trial {key.trial}"
+            self._experiment, tags=tags, run_name=f"{key.arm} · trial {key.trial} · {key.dataset}"
         )
         parameters = {**_parameters(*key.cell), "trial": str(key.trial)}
         self._log(run.info.run_id, {name: record[name] for name in METRICS}, parameters)
