@@ -334,7 +334,10 @@ MAY_NOT = {
 
 @pytest.mark.parametrize("key", MAY_GROW)
 def test_a_study_may_grow(key):
-    continued("small", small().identity(), small(**{key: MAY_GROW[key]}).identity())
+    before, now = small().identity(), small(**{key: MAY_GROW[key]}).identity()
+    grown = continued("small", before, now)
+    assert grown["students"] == {**before["students"], **now["students"]}
+    assert (grown["seed"], grown["teacher"]) == (before["seed"], before["teacher"])
 
 
 @pytest.mark.parametrize("key", MAY_NOT)
