@@ -222,6 +222,22 @@ def export(
 
 
 @app.command()
+def report(
+    study: Annotated[str, typer.Argument(help="A study's file or name, or a Parquet file.")],
+    out: Annotated[Path | None, typer.Option(help="A folder; STUDY-report by default.")] = None,
+    selection: Annotated[
+        str | None,
+        typer.Option(help="How formulas are chosen: fidelity, accuracy, accuracy<=15, …"),
+    ] = None,
+    per_trial: Annotated[bool, typer.Option(help="Choose strengths for each trial.")] = False,
+) -> None:
+    """Say what a study shows: a verdict, and a page with figures and tables."""
+    from smoothray.reporting import report as write
+
+    write(study, out, selection, per_trial)
+
+
+@app.command()
 def ui(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 5000,

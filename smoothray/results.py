@@ -103,9 +103,10 @@ def print_result(found: Distillation, seed: int) -> None:
 
 
 def write_files(found: Distillation, student: str, seed: int, folder: Path) -> list[Path]:
-    """Write result.json, formula.txt, formula.tex, formula.py, front.csv and front.png into a folder."""
+    """Write result.json, formula.txt, formula.tex, formula.py, front.csv, front.png and front.svg into a
+    folder."""
     import pandas as pd
-    from smoothray_analysis.pictures import front_picture
+    from smoothray_analysis.pictures import front_picture, save
 
     names = found.trial.dataset.feature_names
     expr = parse(found.best["formula"], {name: Symbol(name) for name in names})
@@ -132,5 +133,5 @@ def write_files(found: Distillation, student: str, seed: int, folder: Path) -> l
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
-    front_picture({"distilled": front, "direct": direct}, folder / "front.png")
-    return [folder / name for name in (*texts, "front.png")]
+    pictures = save(front_picture({"distilled": front, "direct": direct}), folder / "front")
+    return [*(folder / name for name in texts), *pictures]

@@ -187,13 +187,18 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def study_name(study: str) -> str:
+    """The name of a study that is given by its file or its name."""
+    is_file = Path(study).suffix in (".yaml", ".yml") or Path(study).is_file()
+    return load_study(study).name if is_file else study
+
+
 def recorded_study(study: str) -> tuple[str, list[Record]]:
     """The name and the records of a study, by its file or its name. Raises StudyError if it has none."""
     from smoothray.journal import Journal
     from smoothray.tracking import Tracker
 
-    is_file = Path(study).suffix in (".yaml", ".yml") or Path(study).is_file()
-    name = load_study(study).name if is_file else study
+    name = study_name(study)
     found = {
         Key.of(entry["record"]): entry["record"]
         for entry in Journal(name).entries()

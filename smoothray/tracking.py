@@ -147,6 +147,25 @@ class Tracker:
         self._client.set_tag(run_id, DIGEST, _digest(records))
         self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED")
 
+    def log_report(self, folder: Path, files: Iterable[Path]) -> None:
+        """Keep a report's files as the artifacts of the study's one run of that kind, in place of older ones.
+
+        Raises ConnectionError where MLflow cannot be reached.
+        """
+        try:
+            known = self._search("tags.`smoothray.kind` = 'report'")
+            run = known[0] if known else self._client.create_run(
+                self._experiment, tags={"smoothray.kind": "report"}, run_name="report"
+            )  # fmt: skip
+            for file in files:
+                inside = file.relative_to(folder).parent.as_posix()
+                self._client.log_artifact(
+                    run.info.run_id, str(file), None if inside == "." else inside
+                )
+            self._client.set_terminated(run.info.run_id, "FINISHED")
+        except Exception as error:
+            raise _unreachable(self.uri, error) from None
+
     def _connect(self) -> Any:
         if self._client is None:
             for name, value in QUIET.items():

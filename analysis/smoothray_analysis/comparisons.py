@@ -33,7 +33,7 @@ SCORE = "student_r2_test"
 @dataclass(frozen=True)
 class Settings:
     """alpha: of the tests. rope: R² differences up to this are practically the same. resamples: of each
-    bootstrap. per_trial: choose strengths for each trial by itself."""
+    bootstrap, 0 for no intervals. per_trial: choose strengths for each trial by itself."""
 
     alpha: float = 0.05
     rope: float = 0.01

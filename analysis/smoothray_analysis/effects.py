@@ -84,8 +84,9 @@ def median_interval(
 ) -> Interval:
     """The median with its BCa bootstrap interval (Efron 1987), by scipy.
 
-    values: (n,), without nan. Where BCa is not defined, as for a sample whose median does not change when
-    a value is left out, the percentile interval takes its place; both are said in the note.
+    values: (n,), without nan. resamples: 0 for no interval. Where BCa is not defined, as for a sample whose
+    median does not change when a value is left out, the percentile interval takes its place; both are said
+    in the note.
     """
     x = _flat(values)
     if not len(x):
@@ -95,6 +96,8 @@ def median_interval(
         return Interval(middle, float("nan"), float("nan"), "one value has no interval")
     if np.ptp(x) == 0:
         return Interval(middle, middle, middle, "all values are equal")
+    if not resamples:
+        return Interval(middle, float("nan"), float("nan"), "no interval was asked for")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         found = bootstrap(
@@ -140,8 +143,8 @@ def stratified_iqm(
         return Interval(float("nan"), float("nan"), float("nan"), "no values")
     estimate = iqm(x)
     groups = [x[labels == label] for label in np.unique(labels)]
-    if max(map(len, groups)) == 1:
-        note = "one trial a data set has no interval"
+    if max(map(len, groups)) == 1 or not resamples:
+        note = "one trial a data set has no interval" if resamples else "no interval was asked for"
         return Interval(estimate, float("nan"), float("nan"), note)
     rng = np.random.default_rng(seed)
     drawn = [group[rng.integers(len(group), size=(resamples, len(group)))] for group in groups]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,12 +59,11 @@ class Records:
         wanted = self.kept if rows is None else self.kept.loc[list(rows)]
         parts = []
         for number, places in wanted.groupby("file", sort=True):
-            members = _read_fronts(self.files[int(str(number))], columns)
-            record = pd.Series(places.index, index=places["place"])
-            members["record"] = members["record"].map(record)
-            if len(places) < members["record"].size:
-                members = members[members["record"].notna()]
-            parts.append(members.astype({"record": "int64"}))
+            members = _read_fronts(
+                self.files[int(str(number))], columns, places["place"].to_numpy()
+            )
+            members["record"] = places.index.to_numpy()[members["record"]]
+            parts.append(members)
         if not parts:
             return pd.DataFrame(columns=["record", *columns])
         return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
@@ -203,8 +203,8 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
     return found
 
 
-def _read_fronts(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The members of a file's fronts: `record`, the row in the file, and `columns`."""
+def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.DataFrame:
+    """The members of the fronts in these rows of a file: `record`, the place in `rows`, and `columns`."""
     opened = pq.ParquetFile(file)
     leaves = [opened.schema.column(i).path for i in range(len(opened.schema))]
     paths = {path.rpartition(".")[2]: path for path in leaves if path.startswith("front.")}
@@ -215,6 +215,8 @@ def _read_fronts(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     front = table["front"].combine_chunks()
     if isinstance(front, pa.ChunkedArray):
         front = pa.concat_arrays(front.chunks) if front.num_chunks else pa.array([], front.type)
+    if len(rows) < len(front):
+        front = front.take(pa.array(rows))
     members = pc.list_flatten(front)
     fields = {"record": pc.list_parent_indices(front)}
     fields |= {name: pc.struct_field(members, name) for name in columns}

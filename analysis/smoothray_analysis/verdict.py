@@ -99,22 +99,6 @@ def evidence(
     )  # fmt: skip
 
 
-def across_rules(
-    records: pd.DataFrame,
-    fronts: pd.DataFrame,
-    rules: Sequence[Rule],
-    settings: Settings | None = None,
-) -> pd.DataFrame:
-    """`Evidence.over_datasets` under each rule, with a column `rule`: does the verdict depend on it?"""
-    found = []
-    settings = settings or Settings(resamples=200)
-    for rule in rules:
-        chosen = reselect(records, fronts, rule).assign(arm=_arm_names(records))
-        table, differences = per_dataset(at_chosen_strength(chosen, settings.per_trial), settings)
-        found.append(over_datasets(table, differences, settings).assign(rule=str(rule)))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-
-
 def _arm_names(records: pd.DataFrame) -> list[str]:
     columns = (records[name] for name in ("penalty", "augment", "ensemble"))
     return [arm_name(p, int(a), int(e)) for p, a, e in zip(*columns, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def verdict_lines(
     if table.empty:
         lines.append(_nothing_to_compare(records))
     else:
-        results = _results(table, over)
+        results = one_or_all(table, over)
         lines += _against_direct(results)
         lines += [_line(row, settings) for row in results]
         lines += _limits(table, results, settings)
@@ -55,6 +55,16 @@ def plain_number(value: float, digits: int = 3) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
+def by_baseline(arms: Iterable[str]) -> list[str]:
+    """Arms' names with the baselines first.
+
+    >>> by_baseline(["lipschitz", "none", "direct"])
+    ['direct', 'none', 'lipschitz']
+    """
+    order = {name: place for place, name in enumerate(BASES)}
+    return sorted(arms, key=lambda arm: (order.get(arm, len(order)), arm))
+
+
 def p_text(p: float) -> str:
     """A p-value as text.
 
@@ -66,8 +76,14 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def _results(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
-    """A row a comparison: over the data sets, or where there is one alone, over its trials."""
+def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
+    """A row a comparison: over the data sets, or where there is one alone, with the verdict on it.
+
+    table, over: of `comparisons.per_dataset` and `over_datasets`. `who` names the arm; `one` is the row of
+    `table` where there is one data set alone.
+    """
+    if table.empty:
+        return []
     several = table["student"].nunique() > 1
     rows = over.to_dict("records")
     for row in rows:
@@ -97,15 +113,15 @@ def _against_direct(results: list[dict[Any, Any]]) -> list[str]:
     level = [row["who"] for row in behind if row["verdict"] == "no clear difference"]
     parts = []
     if worse:
-        parts.append(f"{_and(worse)} {_do(worse, 'is', 'are')} worse")
+        parts.append(f"{and_list(worse)} {_do(worse, 'is', 'are')} worse")
     if level:
-        parts.append(f"{_and(level)} {_do(level, 'does', 'do')} not beat it")
+        parts.append(f"{and_list(level)} {_do(level, 'does', 'do')} not beat it")
     if small:
         parts.append(
-            f"{_and(small)} {_do(small, 'is', 'are')} not shown to beat it (power is small)"
+            f"{and_list(small)} {_do(small, 'is', 'are')} not shown to beat it (power is small)"
         )
     if none:
-        parts.append(f"{_and(none)} {_do(none, 'has', 'have')} no trial in common with it")
+        parts.append(f"{and_list(none)} {_do(none, 'has', 'have')} no trial in common with it")
     start = "No smooth arm beats the direct fit" if len(behind) == len(rows) else (
         "Not every smooth arm beats the direct fit"
     )  # fmt: skip
@@ -130,7 +146,7 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
         text = (
             f"{words}, on the one data set {one['dataset']}. Median difference in R² "
             f"{plain_number(one['difference'])} {_interval(one['low'], one['high'])}over "
-            f"{_count(one['pairs'], 'paired trial')}{percent}: {one['wins']} better, {one['ties']} level, "
+            f"{count(one['pairs'], 'paired trial')}{percent}: {one['wins']} better, {one['ties']} level, "
             f"{one['losses']} worse; {p_text(one['p_holm'])} after Holm"
         )
         if np.isfinite(one["t_p_holm"]):
@@ -201,7 +217,7 @@ def _limits(table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settin
     lost = int((clear["t_p_holm"] > settings.alpha).sum())
     if lost:
         lines.append(
-            f"{lost} of these {_count(len(clear), 'result')} per data set would not stand by the "
+            f"{lost} of these {count(len(clear), 'result')} per data set would not stand by the "
             "corrected t-test, which allows for overlapping splits."
         )
     return lines
@@ -226,12 +242,10 @@ def _failed(failures: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         f"({worst['failed']} of {worst['trials']})"
     )
     if not table.empty:
-        text += (
-            f"; {_count(int(table['dropped'].sum()), 'pair')} left out of the comparisons for it"
-        )
+        text += f"; {count(int(table['dropped'].sum()), 'pair')} left out of the comparisons for it"
         gone = int((table["pairs"] == 0).sum())
         if gone:
-            text += f", and {_count(gone, 'comparison')} on a data set left without any"
+            text += f", and {count(gone, 'comparison')} on a data set left without any"
     lines = [text + "."]
     if failed >= trials / 4:
         lines.append(
@@ -245,16 +259,21 @@ def _nothing_to_compare(records: pd.DataFrame) -> str:
     if len(arms) == 1:
         return f"The study has one arm, {arms[0]}: there is nothing to compare it with."
     if not set(records["penalty"]) - set(BASES):
-        return f"The study has no smooth arm, only {_and(arms)}: there is nothing to judge."
+        return f"The study has no smooth arm, only {and_list(arms)}: there is nothing to judge."
     if not set(records["penalty"]) & set(BASES):
         return (
-            f"The study has no baseline beside {_and(arms)}: "
+            f"The study has no baseline beside {and_list(arms)}: "
             "add 'baselines: [none, direct]' and run it again."
         )
     return "No smooth arm shares a data set and a student with a baseline."
 
 
-def _and(words: Sequence[str]) -> str:
+def and_list(words: Sequence[str]) -> str:
+    """Words as a list in a sentence.
+
+    >>> and_list(["a", "b", "c"])
+    'a, b and c'
+    """
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
@@ -262,5 +281,5 @@ def _do(words: Sequence[str], one: str, more: str) -> str:
     return one if len(words) == 1 else more
 
 
-def _count(number: int, one: str, more: str | None = None) -> str:
+def count(number: int, one: str, more: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -1,0 +1,68 @@
+"""The formulas a study ends with: of each data set the best arm's, in its median trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from smoothray_analysis.loading import Records
+from smoothray_analysis.selection import VISIBLE, Rule, choose_members
+
+FRONT = (*VISIBLE[1:], "formula", "mathml", "r2_val", "r2_test", "fidelity_test", "chosen")
+SHOWN_FRONTS = ("direct", "none")
+"""Arms whose fronts stand beside the best one's."""
+
+
+def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
+    """For each student and data set the best arm and its median trial, and those of SHOWN_FRONTS.
+
+    chosen, arms: of `verdict.Evidence`. The best arm has the highest median validation R²; of its trials that
+    finished the one in the middle by test R² is taken (of an even number the lower).
+
+    Returns student, dataset, arm, `best`, `record` (its index in `chosen`).
+    """
+    rows: list[dict[str, Any]] = []
+    good = chosen[(chosen["status"] == "ok") & chosen["formula"].notna()]
+    by_arm = dict(iter(good.groupby(["student", "dataset", "arm"])))
+    for (student, dataset), group in arms.groupby(["student", "dataset"]):
+        ranked = group.dropna(subset="student_r2_val").sort_values(
+            "student_r2_val", ascending=False, kind="stable"
+        )
+        if ranked.empty:
+            continue
+        best = ranked["arm"].iloc[0]
+        for arm in dict.fromkeys([best, *SHOWN_FRONTS]):
+            trials = by_arm.get((student, dataset, arm))
+            if trials is None:
+                continue
+            middle = trials.sort_values("student_r2_test", kind="stable").index
+            rows.append({"student": student, "dataset": dataset, "arm": arm, "best": arm == best,
+                         "record": middle[(len(middle) - 1) // 2]})  # fmt: skip
+    return pd.DataFrame(rows, columns=["student", "dataset", "arm", "best", "record"])
+
+
+def fronts_of(trials: pd.DataFrame, records: Records, rule: Rule | None) -> pd.DataFrame:
+    """The fronts of `median_trials`, a row a member: its columns, FRONT, and `chosen` by `rule`.
+
+    rule: None for the recorded choice.
+    """
+    members = records.fronts(FRONT, rows=trials["record"].tolist())
+    if rule is not None:
+        members["chosen"] = members.index.isin(choose_members(members, rule).to_numpy())
+    return members.merge(trials, on="record")
+
+
+def best_formulas(members: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """A row per student and data set: arm, strength, trial, formula, mathml, complexity and R².
+
+    members: of `fronts_of`. chosen: of `verdict.Evidence`.
+    """
+    best = members[members["best"] & members["chosen"].astype(bool)]
+    fields = chosen[["strength", "trial", "teacher_r2_test"]]
+    return (
+        best.join(fields, on="record")[
+            ["student", "dataset", "arm", "strength", "trial", "complexity", "r2_val", "r2_test",
+             "fidelity_test", "teacher_r2_test", "formula", "mathml"]
+        ].sort_values(["student", "dataset"]).reset_index(drop=True)
+    )  # fmt: skip

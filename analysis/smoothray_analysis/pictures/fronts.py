@@ -1,0 +1,74 @@
+"""Pareto fronts: validation R² against complexity, the chosen members ringed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from smoothray_analysis.pictures.style import (
+    Look,
+    grid_of_panels,
+    looks,
+    robust_high,
+    robust_low,
+    styled,
+)
+
+
+@styled
+def front_picture(fronts: Mapping[str, pd.DataFrame]) -> Figure:
+    """Fronts in one panel.
+
+    fronts: by label, a row a member with complexity, r2_val and chosen.
+    """
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    _draw(axes, fronts, looks(fronts))
+    axes.set_xlabel("complexity (nodes)")
+    axes.set_ylabel("R² on validation rows")
+    axes.legend(title="ring: chosen", loc="lower right")
+    return figure
+
+
+@styled
+def fronts_picture(fronts: pd.DataFrame) -> Figure:
+    """Fronts in small panels, one a data set.
+
+    fronts: a row a member with dataset, arm, complexity, r2_val and chosen, one front a data set and arm.
+    """
+    datasets = sorted(fronts["dataset"].unique())
+    figure, panels = grid_of_panels(datasets)
+    look = looks(fronts["arm"])
+    for panel, dataset in zip(panels, datasets, strict=True):
+        mine = fronts[fronts["dataset"] == dataset]
+        _draw(panel, {str(arm): front for arm, front in mine.groupby("arm")}, look)
+    figure.supxlabel("complexity (nodes); ring: chosen", fontsize=9)
+    figure.supylabel("R² on validation rows", fontsize=9)
+    handles: dict[str, Artist] = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=6)
+    return figure
+
+
+def _draw(axes: Axes, fronts: Mapping[str, pd.DataFrame], look: Mapping[str, Look]) -> None:
+    for label, front in fronts.items():
+        front = front.sort_values("complexity")
+        style = look[label]._replace(linestyle="-")._asdict()
+        axes.plot(front["complexity"], front["r2_val"], label=label, **style, ms=3.5, lw=1)
+        chosen = front[front["chosen"].astype(bool)]
+        axes.plot(
+            chosen["complexity"], chosen["r2_val"], ls="", marker="o", ms=10, mfc="none",
+            mec=look[label].color, mew=1.4,
+        )  # fmt: skip
+    values = pd.concat([front["r2_val"] for front in fronts.values()]).astype(float)
+    low, high = robust_low(values, 0.6), robust_high(values)
+    space = 0.06 * max(high - low, 0.02)
+    axes.set_ylim(low - space, high + space)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))

@@ -1,0 +1,130 @@
+"""One style for all pictures: told apart in grey and by the colour-blind, nothing cut off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito 2008.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = ("s", "^", "D", "v", "<", ">")
+WIDTH = 9.6
+"""Inches: what a page shows without making it smaller."""
+
+RC: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+}
+P = ParamSpec("P")
+
+
+class Look(NamedTuple):
+    """How an arm is drawn in every picture."""
+
+    color: str
+    marker: str
+    linestyle: str
+
+
+FIXED = {
+    "direct": Look("#000000", "X", ":"),
+    "none": Look("#666666", "o", "--"),
+    "weight_decay": Look("#8a6d00", "P", "-."),
+}
+
+
+def looks(arms: Iterable[str]) -> dict[str, Look]:
+    """A look for every arm, the same whatever their order; baselines always have theirs."""
+    names = sorted(set(arms))
+    free = [name for name in names if name not in FIXED]
+    found = {name: FIXED[name] for name in names if name in FIXED}
+    for place, name in enumerate(free):
+        line = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)))[place // len(COLOURS) % 3]
+        kinds = len(COLOURS)
+        found[name] = Look(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds], line)  # type: ignore[arg-type]
+    return found
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in the style of RC, leaving matplotlib's own settings alone."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write `stem`.png (150 dots an inch) and `stem`.svg; the same figure gives the same bytes."""
+    files = [stem.parent / f"{stem.name}{suffix}" for suffix in (".png", ".svg")]
+    with matplotlib.rc_context({**RC, "svg.hashsalt": "smoothray"}):
+        figure.savefig(files[0], dpi=150, bbox_inches="tight", pad_inches=0.08)
+        figure.savefig(files[1], bbox_inches="tight", pad_inches=0.08, metadata={"Date": None})
+    return files
+
+
+def short(name: str, most: int = 34) -> str:
+    """A name that fits: its middle gives way.
+
+    >>> short("678_visualizing_environmental"), short("a_very_long_name_of_a_data_set", 15)
+    ('678_visualizing_environmental', 'a_very_…ata_set')
+    """
+    if len(name) <= most:
+        return name
+    half = (most - 1) // 2
+    return f"{name[: most - 1 - half]}…{name[-half:]}"
+
+
+def grid_of_panels(
+    names: Sequence[str], columns: int = 5, height: float = 1.65, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of small panels, one a name, titled by it; the empty places of the last row are hidden."""
+    columns = min(columns, max(len(names), 1))
+    rows = math.ceil(len(names) / columns)
+    width = WIDTH if columns > 2 else 3.6 * columns + 1.0
+    figure = Figure(figsize=(width, height * rows + 0.8), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+    for place, panel in enumerate(axes):
+        panel.set_visible(place < len(names))
+    most = 30 if columns > 3 else 40
+    for place, (panel, name) in enumerate(zip(axes, names, strict=False)):
+        if place + columns >= len(names):  # nothing below that it could share its labels with
+            panel.tick_params(labelbottom=True)
+        panel.set_title(short(name, most), fontsize=7, pad=3)
+        panel.tick_params(labelsize=7, length=2, pad=2)
+    return figure, axes[: len(names)]
+
+
+def robust_high(values: Iterable[float]) -> float:
+    """The highest value that is finite; 1 if none is."""
+    return float(max((value for value in values if np.isfinite(value)), default=1.0))
+
+
+def robust_low(values: Iterable[float], span: float = 0.5) -> float:
+    """Where an R² axis may end: the lowest value, but no further than `span` below the highest."""
+    known = np.array([value for value in values if np.isfinite(value)])
+    return float(max(known.min(), known.max() - span)) if len(known) else 0.0

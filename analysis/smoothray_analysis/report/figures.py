@@ -1,0 +1,138 @@
+"""The report's pictures: which there are for a study, and what each shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from smoothray_analysis.comparisons import BASES
+from smoothray_analysis.pictures import (
+    alignment_picture,
+    forest_picture,
+    fronts_picture,
+    heat_picture,
+    rank_picture,
+    strength_picture,
+    trade_off_picture,
+    why_picture,
+)
+from smoothray_analysis.report.findings import Findings
+from smoothray_analysis.wording import BASE_NAMES, by_baseline
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture by its file's name, the part of the page that it stands in, and how to draw it."""
+
+    name: str
+    part: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def pictures(found: Findings) -> Iterator[Picture]:
+    """The pictures that this study has something for; of several students each has its own."""
+    students = sorted(found.evidence.chosen["student"].unique())
+    for student in students:
+        end = f"_{student}" if len(students) > 1 else ""
+        said = f" Student: {student}." if len(students) > 1 else ""
+        for name, part, caption, draw in _of_student(found, student):
+            yield Picture(name + end, part, caption + said, draw)
+
+
+def _of_student(
+    found: Findings, student: str
+) -> Iterator[tuple[str, str, str, Callable[[], Figure]]]:
+    ev = found.evidence
+
+    def mine(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[frame["student"] == student] if len(frame) else frame
+
+    table, over = mine(ev.per_dataset), mine(ev.over_datasets)
+    for base in BASES:
+        if len(table) and len(part := table[table["base"] == base]):
+            yield (
+                f"forest_{base}", "differences",
+                f"Differences from {BASE_NAMES[base]}: median of the paired differences over the trials "
+                "with its "
+                "95 % bootstrap interval; the last line is the median over the data sets. Filled: "
+                "significant "
+                f"after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Arrows: "
+                "beyond the axis.",
+                partial(forest_picture, part, over[over["base"] == base], base, ev.settings.rope),
+            )  # fmt: skip
+    scores = ev.scores[ev.scores.index.get_level_values("student") == student].droplevel("student")
+    if scores.shape[1] > 1:
+        yield (
+            "heat", "differences",
+            "Median test R² of each arm at its chosen strength; bold: the best of the row; the darker, the "
+            "nearer to it (white: 0.1 or more behind).",
+            partial(heat_picture, _ordered(scores)),
+        )  # fmt: skip
+    ranks = mine(ev.ranks)
+    if len(ranks) > 2 and ranks["datasets"].iloc[0] > 1:
+        yield (
+            "ranks", "ranks",
+            f"Mean ranks over {ranks['datasets'].iloc[0]} data sets, the best at the right. Bars join "
+            "arms that do "
+            "not differ significantly (signed-rank tests, Holm); the critical difference is Nemenyi's.",
+            partial(rank_picture, ranks, mine(ev.pairwise)),
+        )  # fmt: skip
+    curves = mine(found.curves)
+    searched = curves[curves["strength"].notna()] if len(curves) else curves
+    if len(searched):
+        yield (
+            "strengths", "strengths",
+            "The formula's median test R² against the penalty's strength; rings: the strength that "
+            "validation "
+            "rows chose; lines across: arms without a strength.",
+            partial(strength_picture, searched, _levels(scores)),
+        )  # fmt: skip
+        changes = mine(found.over_strengths)
+        if changes["median"].notna().any():
+            yield (
+                "why", "why",
+                "What strength does: medians over the data sets of the change from plain distillation "
+                "on the same "
+                "trials, with quartiles.",
+                partial(why_picture, changes),
+            )  # fmt: skip
+            yield (
+                "trade_off", "why",
+                "What smoothness costs the teacher and brings the formula: a point is a data set, arm and "
+                "strength, medians over its trials; points beyond the axis lie on its border.",
+                partial(trade_off_picture, searched),
+            )  # fmt: skip
+    rho = mine(found.alignment)
+    if len(rho) and rho["rho"].notna().any():
+        whole = mine(found.alignment_over).iloc[0]
+        yield (
+            "alignment", "why",
+            "Rank correlation between alignment (how alike teacher and formula are in smoothness) and the "
+            "formula's test R², within trials; diamond: their median with its 95 % bootstrap interval.",
+            partial(alignment_picture, rho, whole),
+        )  # fmt: skip
+    fronts = mine(found.fronts)
+    if len(fronts):
+        yield (
+            "fronts", "formulas",
+            "Pareto fronts of the median trials: of the best arm, the direct fit and plain "
+            "distillation; their "
+            "members were best on training rows. A panel ends 0.6 below its best point.",
+            partial(fronts_picture, fronts),
+        )  # fmt: skip
+
+
+def _ordered(scores: pd.DataFrame) -> pd.DataFrame:
+    """Baselines first, arms that no data set has left out."""
+    known = scores.dropna(axis=1, how="all").dropna(axis=0, how="all")
+    return known[by_baseline(known.columns)]
+
+
+def _levels(scores: pd.DataFrame) -> pd.DataFrame:
+    flat = scores[[name for name in ("direct", "none") if name in scores]]
+    return flat.reset_index().melt("dataset", var_name="arm", value_name="r2").dropna()

@@ -1,0 +1,63 @@
+"""Write a study's report into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from smoothray_analysis.comparisons import Settings
+from smoothray_analysis.loading import Records
+from smoothray_analysis.pictures import save
+from smoothray_analysis.report.figures import pictures
+from smoothray_analysis.report.findings import find
+from smoothray_analysis.report.page import Shown, page
+from smoothray_analysis.report.tables import tables, write_table
+from smoothray_analysis.selection import Rule
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written: its page, every file, and the verdict's lines."""
+
+    page: Path
+    files: tuple[Path, ...]
+    lines: tuple[str, ...]
+
+
+def write_report(
+    records: Records,
+    study: str,
+    folder: Path | str,
+    *,
+    rule: Rule | None = None,
+    settings: Settings | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Write `report.html`, `verdict.txt`, `figures/*.png|svg` and `tables/*.csv|tex`.
+
+    study: its name, for the title. rule: what chooses formulas from the fronts; None for the recorded choice.
+    say: is told what is being done.
+
+    Raises ValueError where there are no records, OSError where the folder cannot be written.
+    """
+    folder = Path(folder)
+    for part in ("figures", "tables"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    found = find(records, rule, settings or Settings(), say=say)
+    say("writing tables")
+    made = tables(found)
+    files = [file for table in made.values() for file in write_table(table, folder / "tables")]
+    shown = []
+    for picture in pictures(found):
+        say(f"drawing {picture.name}")
+        drawn = save(picture.draw(), folder / "figures" / picture.name)
+        shown.append(Shown(picture.name, picture.part, picture.caption, drawn[1].read_bytes()))
+        files += drawn
+    say("writing the page")
+    text = "\n".join(found.lines) + "\n"
+    (folder / "verdict.txt").write_text(text)
+    (folder / PAGE).write_text(page(study, found, made, shown))
+    return Report(folder / PAGE, (folder / PAGE, folder / "verdict.txt", *files), found.lines)

@@ -1,0 +1,61 @@
+"""The report command: from a study's records to a folder with a page, and to MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from smoothray.console import err, out, say
+from smoothray.errors import StudyError
+from smoothray.running import study_name
+
+
+def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -> None:
+    """Write a study's report, print its verdict and log it to the study's experiment.
+
+    study: a study's file or name, or a Parquet file of records, whose report goes to no experiment.
+
+    Raises StudyError for anything that the user can mend, before anything is written.
+    """
+    from smoothray_analysis.comparisons import Settings
+    from smoothray_analysis.loading import RecordsError, load_mlflow, load_parquet
+    from smoothray_analysis.selection import Rule
+
+    try:
+        chosen = None if rule is None else Rule.of(rule)
+    except ValueError as error:
+        raise StudyError(f"--selection: {error}") from None
+    from_file = study.endswith(".parquet")
+    name = Path(study).stem if from_file else study_name(study)
+    folder = folder or Path(f"{name}-report")
+    with err.status("reading the records") as status:
+        try:
+            records = load_parquet(study) if from_file else load_mlflow(name)
+        except RecordsError as error:
+            raise StudyError(str(error)) from None
+        # matplotlib takes a second to load, which a mistyped name should not wait for.
+        from smoothray_analysis.report import write_report
+
+        try:
+            written = write_report(
+                records, name, folder, rule=chosen, settings=Settings(per_trial=per_trial),
+                say=status.update,
+            )  # fmt: skip
+        except OSError as error:
+            raise StudyError(f"cannot write {error.filename or folder}: {error.strerror}") from None
+        if not from_file:
+            status.update("logging to MLflow")
+            _log(name, folder, written.files)
+    for line in written.lines:
+        out.print(line, markup=False, soft_wrap=True)
+    say(f"wrote {written.page} and {len(written.files) - 1} files of figures and tables beside it")
+
+
+def _log(name: str, folder: Path, files: tuple[Path, ...]) -> None:
+    from smoothray.tracking import Tracker
+
+    tracker = Tracker(name)
+    try:
+        tracker.open()
+        tracker.log_report(folder, files)
+    except (StudyError, ConnectionError) as error:
+        say(f"The report is not in MLflow: {error}")
