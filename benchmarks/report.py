@@ -51,11 +51,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        file = str(Path(folder) / "made-up.parquet")
+        file = Path(folder) / "made-up.parquet"
         write_parquet(made_up(options.datasets, options.trials), file)
         out = str(options.out or Path(folder) / "report")
-        count, load = timed(LOAD.format(file=file))
-        report = timed(REPORT.format(file=file, out=out))[0]
+        count, load = timed(LOAD.format(file=str(file)))
+        report = timed(REPORT.format(file=str(file), out=out))[0]
     print(f"{int(count):,} records: loaded in {load:.1f} s, loaded and reported in {report:.1f} s")
     print(f"a fixed piece of work on this machine, now: {fixed_work():.1f} s")
 

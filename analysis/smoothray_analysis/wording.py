@@ -98,7 +98,7 @@ def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
 
 
 def _against_direct(results: list[dict[Any, Any]]) -> list[str]:
-    """What is said first: the smooth arms that do not beat the direct fit."""
+    """What is said first: which smooth arms do not beat the direct fit, or that all do."""
     rows = [row for row in results if row["base"] == "direct"]
     if not rows:
         return [
@@ -106,7 +106,8 @@ def _against_direct(results: list[dict[Any, Any]]) -> list[str]:
         ]
     behind = [row for row in rows if row["verdict"] != "better"]
     if not behind:
-        return []
+        every = "Every smooth arm beats" if len(rows) > 1 else "The smooth arm beats"
+        return [f"{every} the direct fit: {and_list([row['who'] for row in rows])}."]
     worse = [row["who"] for row in behind if row["verdict"] == "worse"]
     small = [row["who"] for row in behind if row["verdict"] == "power is small"]
     none = [row["who"] for row in behind if row["verdict"] == "no pairs"]

@@ -97,7 +97,7 @@ def _keep_near(panel: Axes, line: pd.DataFrame) -> None:
     ends = np.append(ends[np.isfinite(ends)], 0.0)
     reach = 3 * max(np.ptp(middle), 1e-3)
     low, high = max(ends.min(), middle.min() - reach), min(ends.max(), middle.max() + reach)
-    space = 0.06 * max(high - low, 1e-6)
+    space = 0.06 * (high - low) if high > low else 1.0
     panel.set_ylim(low - space, high + space)
 
 

@@ -114,7 +114,7 @@ def grid_of_panels(
     for place, (panel, name) in enumerate(zip(axes, names, strict=False)):
         if place + columns >= len(names):  # nothing below that it could share its labels with
             panel.tick_params(labelbottom=True)
-        panel.set_title(short(name, most), fontsize=7, pad=3)
+        panel.set_title(short(name, most), fontsize=7 if len(name) < 27 else 6.5, pad=3)
         panel.tick_params(labelsize=7, length=2, pad=2)
     return figure, axes[: len(names)]
 

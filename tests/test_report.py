@@ -1,0 +1,495 @@
+"""The report: what it computes beyond the verdict, its files, and what becomes of odd studies."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import ARMS, FAST, loaded, made_up
+from scipy.stats import spearmanr
+from smoothray_analysis.comparisons import Settings
+from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
+from smoothray_analysis.pictures import forest_picture, heat_picture, strength_picture
+from smoothray_analysis.pictures.ranks import _cliques
+from smoothray_analysis.pictures.style import looks
+from smoothray_analysis.published import SYMBOLIC, beside_srbench, srbench
+from smoothray_analysis.report import write_report
+from smoothray_analysis.report.findings import find
+from smoothray_analysis.report.mathml import breakable
+from smoothray_analysis.selection import Rule
+from smoothray_analysis.variants import variant_lines, variants
+from smoothray_analysis.verdict import evidence
+from smoothray_analysis.why import (
+    against_strength,
+    alignment_correlations,
+    alignment_over_datasets,
+    over_strengths,
+    why_lines,
+)
+from smoothray_analysis.wording import one_or_all
+
+from smoothray.plan import Arm, Key
+from smoothray.records import failed, write_parquet
+
+FEW = Settings(resamples=50)
+
+
+def explained(records, seed=0):
+    """Give made-up records teachers: smoother with strength, and formulas better where they are alike."""
+    rng = np.random.default_rng(seed)
+    for record in records:
+        if record["penalty"] == "direct" or record["status"] != "ok":
+            continue
+        strength = record["strength"] or 0.0
+        record["teacher_r2_test"] = 0.9 - strength
+        record["teacher_jacobian"] = 1 / (1 + 10 * strength)
+        record["alignment"] = float(rng.normal(0, 1))
+        record["fidelity_test"] = 0.8 + strength
+    return records
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return loaded(explained(made_up(9, 8, gain=0.2)), tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def written(study, tmp_path_factory):
+    return write_report(study, "made-up", tmp_path_factory.mktemp("report"), settings=FEW)
+
+
+def test_a_report_has_its_page_figures_and_tables(written):
+    folder = written.page.parent
+    assert written.lines[0] == "The smooth arm beats the direct fit: jacobian."
+    assert (folder / "verdict.txt").read_text().splitlines() == list(written.lines)
+    assert {file for file in folder.rglob("*") if file.is_file()} == set(written.files)
+    names = {file.stem for file in (folder / "figures").iterdir()}
+    assert names == {
+        "forest_direct", "forest_none", "forest_weight_decay", "heat", "ranks", "strengths", "why",
+        "trade_off", "alignment", "fronts",
+    }  # fmt: skip
+    for name in names:
+        assert (folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        root = ElementTree.parse(folder / f"figures/{name}.svg").getroot()
+        assert root.tag.endswith("svg") and len(list(root.iter())) > 50
+
+
+def test_the_page_needs_no_network_and_no_script(written):
+    page = written.page.read_text()
+    assert "<script" not in page and "@import" not in page
+    for attribute, target in re.findall(r'(src|href)="([^"]*)"', page):
+        assert target.startswith(("#", "data:image/svg+xml")), (attribute, target[:80])
+    assert page.index(written.lines[0]) < page.index("<h2")
+    anchors = re.findall(r'href="#([^"]+)"', page)
+    assert anchors and all(f'id="{anchor}"' in page for anchor in anchors)
+    assert page.count("<figure") == 10 and page.count("<math") >= 4
+
+
+def test_tables_are_whole_as_csv_and_plain_as_latex(study, written):
+    folder = written.page.parent / "tables"
+    found = evidence(study.frame, settings=FEW)
+    table = pd.read_csv(folder / "per_dataset.csv")
+    assert len(table) == len(found.per_dataset) == 9 * 3
+    np.testing.assert_allclose(table["p_holm"], found.per_dataset["p_holm"], rtol=1e-12)
+    for file in folder.glob("*.tex"):
+        text = file.read_text()
+        assert text.isascii(), file.name
+        assert "\\toprule" in text and "\\caption{" in text and "\\label{tab:" in text
+        columns = re.search(r"\\begin\{(?:tabular|longtable)\}\{([lr]+)\}", text)
+        assert columns and all(
+            len(row.split(" & ")) == len(columns[1])
+            for row in text.splitlines() if " & " in row
+        )  # fmt: skip
+    assert "jacobian against" not in (folder / "comparisons.csv").read_text()
+    assert "weight\\_decay" in (folder / "arms.tex").read_text()
+
+
+def test_the_same_records_give_the_same_report(study, written, tmp_path):
+    again = write_report(study, "made-up", tmp_path, settings=FEW)
+    assert again.lines == written.lines
+    assert again.page.read_bytes() == written.page.read_bytes()
+
+
+BLOCKED = """
+import sys, socket
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "ray", "mlflow", "pysr", "smoothray"):
+            raise ModuleNotFoundError(f"{name} is not installed here", name=name)
+sys.meta_path.insert(0, Block())
+def refuse(*_, **__): raise OSError("no network")
+socket.socket.connect = refuse
+from smoothray_analysis.loading import load_parquet
+from smoothray_analysis.report import write_report
+from smoothray_analysis.comparisons import Settings
+print(write_report(load_parquet(sys.argv[1]), "s", sys.argv[2], settings=Settings(resamples=20)).lines[0])
+"""
+
+
+def test_it_is_written_where_ray_torch_and_mlflow_are_not(tmp_path):
+    write_parquet(explained(made_up(2, 3)), tmp_path / "s.parquet")
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, tmp_path / "s.parquet", tmp_path / "out"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "power is small" in done.stdout and (tmp_path / "out/report.html").stat().st_size > 1e5
+
+
+def odd_studies():
+    half = np.random.default_rng(0)
+    records = explained(made_up(3, 6))
+    yield "one arm", made_up(2, 3, ARMS[1:2]), "one arm, none: there is nothing to compare"
+    yield "no smooth arm", made_up(2, 3, ARMS[:2]), "no smooth arm, only direct and none"
+    yield "no baseline", made_up(2, 3, ARMS[3:]), "one arm, jacobian: there is nothing to compare"
+    yield "one data set", explained(made_up(1, 14)), "This is one data set"
+    yield "one trial", explained(made_up(3, 1)), "power is small"
+    yield "no direct fit", explained(made_up(3, 6, ARMS[1:])), "There is no direct fit"
+    mixed = [failed(r, "time limit") if half.random() < 0.5 else r for r in records]
+    yield "half failed", mixed, "may be the easy ones"
+    yield "all failed", [failed(r, "no") for r in records], "every trial failed"
+    versions = [r | {"version": "0.0.9"} if r["trial"] == 0 else r for r in records]
+    yield "two versions", versions, "made by 2 versions of smoothray"
+    wild = [
+        r | {"student_r2_test": -1e300 if r["trial"] == 0 else -1e6} if r["dataset"] == "d00" else r
+        for r in records
+    ]
+    yield "hugely negative", wild, "jacobian"
+    two = explained(made_up(2, 4, students=("gplearn", "operon")))
+    yield "two students", two, "jacobian (gplearn)"
+    arms = (*ARMS, Arm("jacobian", 0.1, augment=4), Arm("none", augment=4), Arm("none", None, 0, 5))
+    yield "many arms", explained(made_up(2, 4, arms)), "jacobian +4×points"
+    drawn = [Arm("jacobian", float(s)) for s in np.geomspace(1e-3, 1, 20)]
+    yield "drawn strengths", explained(made_up(2, 4, (*ARMS[:2], *drawn))), "jacobian"
+    named = [r | {"dataset": f"<b>&_{r['dataset']}$%\\_{'long' * 12}"} for r in records]
+    yield "names", named, "jacobian"
+
+
+ODD = list(odd_studies())
+
+
+@pytest.mark.parametrize(("records", "word"), [o[1:] for o in ODD], ids=[o[0] for o in ODD])
+def test_an_odd_study_gets_a_page_with_a_clear_word(records, word, tmp_path):
+    report = write_report(loaded(records, tmp_path), "odd", tmp_path / "out", settings=FEW)
+    assert word in "\n".join(report.lines)
+    page = report.page.read_text()
+    assert "nan" not in re.sub(r"data:image[^\"]*|<math.*?</math>", "", page).lower().split()
+    assert "<b>&" not in page
+    for part in ("differences", "ranks", "strengths", "why", "formulas", "methods"):
+        assert f'<h2 id="{part}"' in page
+
+
+def test_a_rule_and_strengths_per_trial_can_be_asked_for(study, tmp_path):
+    settings = Settings(resamples=20, per_trial=True)
+    report = write_report(study, "s", tmp_path, rule=Rule.of("accuracy<=5"), settings=settings)
+    page = report.page.read_text()
+    assert "accuracy&lt;=5 (this report)" in page and "strength over trials" in page
+    formulas = pd.read_csv(tmp_path / "tables/formulas.csv")
+    assert (formulas["complexity"] <= 5).all()
+
+
+# --- what else is computed
+
+
+def test_changes_against_strength_are_medians_of_paired_differences(study):
+    curves = against_strength(study.frame)
+    frame = study.frame
+    here = frame[(frame["dataset"] == "d01")]
+    arm = here[(here["penalty"] == "jacobian") & (here["strength"] == 0.1)].set_index("trial")
+    none = here[here["penalty"] == "none"].set_index("trial")
+    row = curves[(curves["dataset"] == "d01") & (curves["arm"] == "jacobian")]
+    row = row[row["strength"] == 0.1].iloc[0]
+    for name in ("student_r2_test", "complexity", "teacher_r2_test"):
+        assert row[f"change_{name}"] == pytest.approx((arm[name] - none[name]).median())
+    assert row["change_log_jacobian"] == pytest.approx(np.log10(1 / 2))
+    assert row["chosen"] and row["trials"] == 8
+    assert set(curves["arm"]) == {"none", "weight_decay", "jacobian"}
+    assert curves.groupby(["dataset", "arm"])["chosen"].sum().eq(1).all()
+    whole = over_strengths(curves)
+    mine = whole[(whole["arm"] == "jacobian") & (whole["measure"] == "change_student_r2_test")]
+    mine = mine[mine["strength"] == 0.1]
+    part = curves[(curves["arm"] == "jacobian") & (curves["strength"] == 0.1)]
+    assert mine["median"].item() == pytest.approx(part["change_student_r2_test"].median())
+    lines = why_lines(curves, pd.DataFrame({"estimate": []}))
+    assert any(line.startswith("jacobian, at the strengths") for line in lines)
+    assert "is 0.5 times that of plain" in "".join(lines)
+
+
+def test_drawn_strengths_are_put_into_groups(tmp_path):
+    drawn = [Arm("jacobian", float(s)) for s in np.geomspace(1e-3, 1, 40)]
+    frame = loaded(explained(made_up(2, 2, (Arm("none"), *drawn))), tmp_path).frame
+    whole = over_strengths(against_strength(frame))
+    assert whole["strength"].nunique() == 6
+    assert whole["strength"].between(1e-3, 1).all()
+
+
+def test_alignment_is_correlated_within_trials(tmp_path):
+    records = explained(made_up(5, 10))
+    for record in records:
+        if record["penalty"] != "direct":
+            # Within a trial the more alike the better, between trials the other way round.
+            easy = record["trial"] / 2
+            record["alignment"] = (-1) ** record["trial"] * (np.exp(record["strength"] or 0) + easy)
+            record["student_r2_test"] = 0.1 * easy - np.exp(record["strength"] or 0)
+    table = alignment_correlations(loaded(records, tmp_path).frame)
+    assert (table["rho"] > 0.95).all() and (table["n"] == 40).all()
+    whole = alignment_over_datasets(table, 200)
+    assert whole["estimate"].item() == pytest.approx(table["rho"].median())
+    assert "Alignment in smoothness goes with accuracy" in "".join(
+        why_lines(pd.DataFrame(columns=["student", "chosen", "penalty", "arm"]), whole)
+    )
+
+
+def test_rank_correlation_is_spearmans():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 5, 40).astype(float), rng.normal(size=40)
+    frame = pd.DataFrame(
+        {"student": "s", "dataset": "d", "trial": np.arange(40) // 2, "penalty": "p", "status": "ok",
+         "alignment": x, "student_r2_test": y}
+    )  # fmt: skip
+    within = -frame.groupby("trial")["alignment"].transform(lambda v: -(v.abs() - v.abs().median()))
+    level = frame["student_r2_test"] - frame.groupby("trial")["student_r2_test"].transform("median")
+    expected = spearmanr(-within, level).statistic
+    assert alignment_correlations(frame)["rho"].item() == pytest.approx(expected)
+
+
+def test_the_best_arm_is_chosen_on_validation_and_its_middle_trial_shown(study):
+    found = evidence(study.frame, settings=FAST)
+    trials = median_trials(found.chosen, found.arms)
+    planted = found.chosen.assign(student_r2_test=found.chosen["student_r2_test"] ** -1)
+    moved = median_trials(planted, found.arms)
+    best, other = trials[trials["best"]], moved[moved["best"]]
+    assert best["arm"].tolist() == other["arm"].tolist() == ["jacobian"] * 9
+    for row in best.to_dict("records"):
+        mine = found.chosen[(found.chosen["arm"] == row["arm"])]
+        mine = mine[mine["dataset"] == row["dataset"]]["student_r2_test"]
+        assert (
+            sorted(mine)[(len(mine) - 1) // 2] == found.chosen.loc[row["record"], "student_r2_test"]
+        )
+    members = fronts_of(trials, study, None)
+    formulas = best_formulas(members, found.chosen)
+    shown = found.chosen.loc[best.sort_values("dataset")["record"]]
+    assert formulas["formula"].tolist() == shown["formula"].tolist()
+    assert formulas["strength"].tolist() == [0.1] * 9
+    assert set(trials["arm"]) == {"jacobian", "direct", "none"}
+
+
+def test_a_verdict_that_depends_on_the_choice_is_said(study):
+    found = find(study, None, FEW, rules=("native",))
+    assert found.lines[-1].startswith("The verdicts are the same however")
+    others = found.variants.copy()
+    assert set(others["variant"]) == {"native", "strength per trial"}
+    others.loc[others["variant"] == "native", "verdict"] = "worse"
+    lines = variant_lines(found.results, others)
+    assert "depends on how" in lines[0]
+    assert "jacobian against the direct fit: power is small" not in lines[1]
+    assert lines[1].endswith("but worse with native.")
+
+
+def test_variants_choose_as_they_say(study):
+    fronts = study.fronts()
+    table = variants(study.frame, study.frame, fronts, ["accuracy", "accuracy<=5"], FEW)
+    main = pd.DataFrame(one_or_all(*_compared(study.frame)))
+    same = table[table["variant"] == "accuracy"].set_index(["arm", "base"])["difference"]
+    pd.testing.assert_series_equal(
+        same.sort_index(), main.set_index(["arm", "base"])["difference"].sort_index()
+    )
+    small = table[table["variant"] == "accuracy<=5"].set_index(["arm", "base"])["difference"]
+    assert not np.allclose(small.sort_index(), same.sort_index())
+
+
+def _compared(frame):
+    found = evidence(frame, settings=FEW)
+    return found.per_dataset, found.over_datasets
+
+
+def test_srbenchs_medians_stand_beside_ours():
+    published = srbench()
+    assert published.shape == (420, 4) and published["dataset"].nunique() == 20
+    arms = pd.DataFrame(
+        {
+            "student": "operon", "dataset": "230_machine_cpu", "penalty": ["direct", "jacobian", "lipschitz"],
+            "arm": ["direct", "jacobian", "lipschitz"], "student_r2_test": [0.8, 0.9, 0.7],
+            "student_r2_val": [0.9, 0.5, 0.6], "complexity": [9.0, 11.0, 13.0],
+        }
+    )  # fmt: skip
+    strange = arms.assign(dataset="mine")
+    table = beside_srbench(pd.concat([arms, strange])).set_index(["source", "method"])
+    assert (table["dataset"] == "230_machine_cpu").all()
+    assert table.loc[("here", "best smooth"), ["r2", "detail"]].tolist() == [0.7, "lipschitz"]
+    theirs = published[published["dataset"] == "230_machine_cpu"].set_index("algorithm")
+    assert table.loc[("SRBench", "Operon"), "r2"] == theirs.loc["Operon", "r2_test"]
+    best = theirs.loc[list(SYMBOLIC)]["r2_test"]
+    assert table.loc[("SRBench", "best symbolic"), "r2"] == best.max()
+    assert table.loc[("SRBench", "best symbolic"), "detail"] == best.idxmax()
+    assert beside_srbench(strange).empty
+
+
+# --- pictures
+
+
+def labels_overlap(figure, axes, axis):
+    figure.canvas.draw()
+    ticks = axes.get_yticklabels() if axis == "y" else axes.get_xticklabels()
+    boxes = [tick.get_window_extent() for tick in ticks if tick.get_text()]
+    edge = (lambda box: (box.y0, box.y1)) if axis == "y" else (lambda box: (box.x0, box.x1))
+    spans = sorted(edge(box) for box in boxes)
+    return any(low < before[1] - 0.5 for before, (low, _) in zip(spans, spans[1:], strict=False))
+
+
+@pytest.fixture(scope="module")
+def many():
+    """20 data sets with long names, 12 arms."""
+    arms = [f"lipschitz_sampled +{k}×points" for k in range(12)]
+    names = [f"{i:03}_visualizing_environmental_data_of_the_north" for i in range(20)]
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(rng.uniform(-3, 1, (20, 12)), index=names, columns=arms)
+
+
+def test_twenty_long_names_do_not_overlap(many):
+    figure = heat_picture(many)
+    assert not labels_overlap(figure, figure.axes[0], "y")
+    table = many.iloc[:, :3].rename_axis("dataset").reset_index()
+    table = table.melt("dataset", var_name="arm", value_name="difference")
+    table = table.assign(low=table["difference"] - 0.1, high=np.nan, verdict="better")
+    figure = forest_picture(table, table.head(0), "direct", 0.01)
+    assert not labels_overlap(figure, figure.axes[0], "y")
+    for axes in figure.axes:
+        assert not labels_overlap(figure, axes, "x")
+
+
+def test_small_panels_keep_apart(many):
+    curves = many.iloc[:, :1].rename_axis("dataset").reset_index()
+    curves = curves.melt("dataset", var_name="arm", value_name="student_r2_test")
+    curves = pd.concat([curves.assign(strength=s, chosen=s == 1) for s in (0.01, 0.1, 1.0)])
+    figure = strength_picture(curves, pd.DataFrame(columns=["dataset", "arm", "r2"]))
+    figure.canvas.draw()
+    titles = [axes.title.get_window_extent() for axes in figure.axes]
+    width = figure.bbox.width
+    for place, box in enumerate(titles):
+        assert box.x0 >= 0 and box.x1 <= width
+        for other in titles[place + 1 :]:
+            assert not box.overlaps(other)
+
+
+def test_an_arm_looks_the_same_in_every_picture():
+    first = looks(["jacobian", "none", "lipschitz", "direct"])
+    assert first == looks(["direct", "lipschitz", "none", "jacobian"])
+    many = looks([f"arm {i}" for i in range(18)] + ["direct", "none", "weight_decay"])
+    assert len(set(many.values())) == 21
+
+
+def test_bars_of_the_rank_diagram_join_what_does_not_differ():
+    pairs = pd.DataFrame(
+        [("a", "b", False), ("a", "c", True), ("b", "c", False), ("a", "d", True), ("b", "d", True),
+         ("c", "d", False)],
+        columns=["first", "second", "significant"],
+    )  # fmt: skip
+    assert _cliques(["a", "b", "c", "d"], pairs) == [(0, 1), (1, 2), (2, 3)]
+    assert _cliques(["a", "b", "c", "d"], pairs.assign(significant=False)) == [(0, 3)]
+    assert _cliques(["a", "b", "c", "d"], pairs.assign(significant=True)) == []
+
+
+def test_a_formula_is_cut_before_its_signs():
+    from sympy import Symbol, exp
+
+    from smoothray.formulas import to_mathml
+
+    x, y = Symbol("x"), Symbol("y")
+    whole = to_mathml(2 * x - 3 * exp(-x - y) + (x + 1) / (y - 2))
+    pieces = breakable(whole)
+    trees = [ElementTree.fromstring(piece) for piece in pieces]
+    text = "".join("".join(tree.itertext()) for tree in trees)
+    assert text == "".join(ElementTree.fromstring(whole).itertext())
+    assert len(pieces) > 2
+    for tree in trees[1:]:
+        assert tree[0].text in ("+", "−") and tree[0].get("form") == "infix"
+    fractions = [e for tree in trees for e in tree.iter() if e.tag.endswith("mfrac")]
+    assert len(fractions) == len(re.findall("<mfrac", whole))
+    assert breakable("<math>broken") == ["<math>broken"]
+
+
+# --- the command
+
+
+def deliver(records):
+    from smoothray.tracking import Tracker
+
+    tracker = Tracker("made-up")
+    tracker.create({})
+    cells: dict = {}
+    for record in records:
+        cells.setdefault(Key.of(record).cell, []).append(record)
+    for cell, mine in cells.items():
+        tracker.finish_cell(cell, mine, complete=True)
+    return tracker
+
+
+def test_the_command_prints_the_verdict_and_logs_the_report(main, place):
+    from mlflow import MlflowClient
+
+    deliver(explained(made_up(2, 3)))
+    for _ in range(2):
+        done = main("report", "made-up", "--out", "here")
+        assert done.returncode in (0, None), done.stderr
+        assert done.stdout.startswith("No smooth arm is shown to beat the direct fit")
+        assert "wrote here/report.html" in done.stderr
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("made-up").experiment_id
+    runs = client.search_runs([experiment], "tags.`smoothray.kind` = 'report'")
+    assert len(runs) == 1 and runs[0].info.status == "FINISHED"
+    names = {item.path for item in client.list_artifacts(runs[0].info.run_id)}
+    assert names == {"report.html", "verdict.txt", "figures", "tables"}
+    inside = {item.path for item in client.list_artifacts(runs[0].info.run_id, "figures")}
+    assert "figures/ranks.svg" in inside
+
+
+def test_the_command_takes_a_parquet_file_and_leaves_mlflow_alone(main, place):
+    write_parquet(explained(made_up(2, 3)), place / "mine.parquet")
+    (place / "mlflow.db").unlink()
+    done = main("report", "mine.parquet", "--selection", "accuracy<=9", "--per-trial")
+    assert done.returncode in (0, None), done.stderr
+    assert (place / "mine-report" / "report.html").exists()
+    assert not (place / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["nothing"], "has no study 'nothing'"),
+        (["absent.parquet"], "there is no file absent.parquet"),
+        (["text.parquet"], "not a table of trials"),
+        (["other.parquet"], "holds no records of smoothray"),
+        (["good.parquet", "--selection", "best"], "unknown rule 'best'"),
+        (["good.parquet", "--out", "text.parquet"], "cannot write"),
+        (["absent.yaml"], "absent.yaml"),
+    ],
+)
+def test_a_mistake_is_said_in_a_line(main, place, arguments, word):
+    (place / "text.parquet").write_text("text")
+    pd.DataFrame({"a": [1]}).to_parquet(place / "other.parquet")
+    write_parquet(made_up(1, 1), place / "good.parquet")
+    done = main("report", *arguments)
+    assert done.returncode == 2 and word in done.stderr and "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_a_server_that_is_away_costs_the_log_and_not_the_report(place, monkeypatch, capsys):
+    from smoothray import reporting
+    from smoothray.tracking import Tracker
+
+    deliver(explained(made_up(2, 3)))
+    monkeypatch.setattr(
+        Tracker, "open", lambda self: (_ for _ in ()).throw(ConnectionError("MLflow is away"))
+    )
+    reporting.report("made-up", place / "out", None, False)
+    assert "The report is not in MLflow: MLflow is away" in capsys.readouterr().err
+    assert json.dumps(sorted(p.name for p in (place / "out").iterdir())) == json.dumps(
+        ["figures", "report.html", "tables", "verdict.txt"]
+    )
