@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 # Okabe & Ito 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("s", "^", "D", "v", "<", ">")
-WIDTH = 9.6
+WIDTH = 10.6
 """Inches: what a page shows without making it smaller."""
 
 RC: Any = {
@@ -114,7 +114,7 @@ def grid_of_panels(
     for place, (panel, name) in enumerate(zip(axes, names, strict=False)):
         if place + columns >= len(names):  # nothing below that it could share its labels with
             panel.tick_params(labelbottom=True)
-        panel.set_title(short(name, most), fontsize=7 if len(name) < 27 else 6.5, pad=3)
+        panel.set_title(short(name, most), fontsize=7, pad=3)
         panel.tick_params(labelsize=7, length=2, pad=2)
     return figure, axes[: len(names)]
 
