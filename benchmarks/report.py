@@ -83,7 +83,11 @@ def made_up(datasets: int, trials: int) -> list[Record]:
         dataset = f"{place:04}_a_data_set_with_a_long_name"
         level, luck = rng.uniform(0.3, 0.95), rng.normal(0, 0.05, trials)
         for arm in ARMS:
-            gain = 0.0 if arm.strength is None else 0.01 * np.exp(-((np.log10(arm.strength) + 1.5) ** 2))
+            gain = (
+                0.0
+                if arm.strength is None
+                else 0.01 * np.exp(-((np.log10(arm.strength) + 1.5) ** 2))
+            )
             for trial in range(trials):
                 key = Key(dataset, arm, "operon", trial)
                 record = new_record("made-up", key, {"train": 300, "val": 75, "test": 125}, dataset,
@@ -113,11 +117,18 @@ def fill(record: Record, level: float, arm: Arm, rng: np.random.Generator) -> Re
     record["front"] = front
     record |= {f"student_r2_{part}": chosen[f"r2_{part}"] for part in ("train", "val", "test")}
     record |= {f"fidelity_{part}": chosen[f"fidelity_{part}"] for part in ("train", "val", "test")}
-    record |= {"complexity": 17, "formula": chosen["formula"], "student_jacobian": chosen["jacobian"]}
+    record |= {
+        "complexity": 17,
+        "formula": chosen["formula"],
+        "student_jacobian": chosen["jacobian"],
+    }
     if arm.penalty != "direct":
         smooth = 1 / (1 + 5 * (arm.strength or 0)) * float(np.exp(rng.normal(0, 0.1)))
         record |= {f"teacher_r2_{part}": level + 0.02 for part in ("train", "val", "test")}
-        record |= {"teacher_jacobian": smooth, "alignment": float(np.log(chosen["jacobian"] / smooth))}
+        record |= {
+            "teacher_jacobian": smooth,
+            "alignment": float(np.log(chosen["jacobian"] / smooth)),
+        }
     return record
 
 

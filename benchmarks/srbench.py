@@ -4,10 +4,9 @@ SRBench (La Cava et al. 2021) fits a method to the labels of 75 % of the rows an
 the rest and its median model size. Here the student does the same without a teacher, by the project's own
 protocol: the splits are others, and a fifth of the training rows is kept for the choice from the front.
 
-    python benchmarks/srbench.py ANCHORS.csv [--trials 5] [--budget quick] [--datasets NAME ...]
+    python benchmarks/srbench.py [--trials 5] [--budget quick] [--datasets NAME ...]
 
-ANCHORS.csv has the columns dataset, algorithm, r2_test, model_size. Data sets come from SMOOTHRAY_DATA, or
-are downloaded.
+Data sets come from SMOOTHRAY_DATA, or are downloaded.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import argparse
 import statistics
 
 import joblib
-import pandas as pd
+from smoothray_analysis.published import srbench
 
 from smoothray.datasets import load_dataset, parse_spec
 from smoothray.students import make_student
@@ -27,14 +26,13 @@ DATASETS = ("230_machine_cpu", "560_bodyfat", "547_no2", "690_visualizing_galaxy
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("anchors")
     parser.add_argument("--algorithm", default="Operon")
     parser.add_argument("--student", default="operon")
     parser.add_argument("--budget", default="quick")
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--datasets", nargs="+", default=DATASETS)
     options = parser.parse_args()
-    anchors = pd.read_csv(options.anchors)
+    anchors = srbench()
     anchors = anchors[anchors["algorithm"] == options.algorithm].set_index("dataset")
     print(
         f"{options.student} ({options.budget}), {options.trials} trials; SRBench: {options.algorithm}"

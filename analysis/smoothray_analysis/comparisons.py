@@ -99,7 +99,9 @@ def per_dataset(chosen: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame,
     table; `verdict` is "better", "worse", "no clear difference", "power is small" or "no pairs".
     differences: a row a pair with `student`, `arm`, `base`, `dataset`, `trial`, `difference`.
     """
-    chosen = chosen[[*FAMILY, "strength", "trial", "status", SCORE, "n_train", "n_test"]]
+    chosen = chosen[
+        [*FAMILY, "strength", "trial", "status", SCORE, "complexity", "n_train", "n_test"]
+    ]
     groups = dict(iter(chosen.groupby(FAMILY)))
     datasets = chosen["dataset"].drop_duplicates().sort_values()
     rows, pieces = [], []
@@ -164,6 +166,8 @@ def over_datasets(
                 "iqm": pooled.estimate,
                 "iqm_low": pooled.low,
                 "iqm_high": pooled.high,
+                "nodes": float(usable["nodes"].median()),
+                "base_nodes": float(usable["base_nodes"].median()),
                 **win_tie_loss(d, np.zeros(len(d)))._asdict(),
                 "p": test.p,
                 "smallest_p": test.smallest_p,
@@ -209,6 +213,8 @@ def _compare(
         "base_failed": int((base["status"] != "ok").sum()),
         "median": float(np.median(x)) if len(x) else float("nan"),
         "base_median": base_median,
+        "nodes": float(pairs["complexity"].median()),
+        "base_nodes": float(pairs["complexity_base"].median()),
         "iqm": iqm(x),
         "base_iqm": iqm(y),
         "difference": middle.estimate,

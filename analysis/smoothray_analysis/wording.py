@@ -73,7 +73,11 @@ def p_text(p: float) -> str:
     """
     if np.isnan(p):
         return "no p"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    if p < 0.001:
+        return "p < 0.001"
+    # Close to the usual level, three digits would not tell on which side of it p lies.
+    digits = 4 if abs(p - 0.05) < 0.0005 else 3 if p < 0.1 else 2
+    return f"p = {p:.{digits}f}"
 
 
 def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
@@ -164,7 +168,7 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
         f"{_interval(row['low'], row['high'])}over {row['datasets']} data sets"
         f"{_percent(words, row['relative'], row['low'], row['high'], where)}: "
         f"{row['wins']} better, {row['ties']} level, {row['losses']} worse; "
-        f"{p_text(row['p_holm'])} after Holm"
+        f"{p_text(row['p_holm'])} after Holm; {row['nodes']:.0f} nodes against {row['base_nodes']:.0f}"
     )
     text += (
         f"; interquartile mean over all pairs {plain_number(row['iqm'])}; probability of better by "

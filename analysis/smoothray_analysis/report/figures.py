@@ -98,7 +98,7 @@ def _of_student(
                 "why", "why",
                 "What strength does: medians over the data sets of the change from plain distillation "
                 "on the same "
-                "trials, with quartiles.",
+                "trials, with quartiles; a bar that leaves its panel goes on.",
                 partial(why_picture, changes),
             )  # fmt: skip
             yield (

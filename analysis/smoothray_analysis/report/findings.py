@@ -82,9 +82,9 @@ def find(
     trials = median_trials(found.chosen, found.arms)
     fronts = fronts_of(trials, records, rule)
     return Findings(
-        records=frame, evidence=found, lines=(*found.lines, *variant_lines(results, other)),
-        results=results, variants=other, curves=curves, over_strengths=over_strengths(curves),
-        alignment=correlations,
+        records=frame, evidence=found, lines=(found.lines[0], *variant_lines(results, other),
+        *found.lines[1:]), results=results, variants=other, curves=curves,
+        over_strengths=over_strengths(curves), alignment=correlations,
         alignment_over=whole,
         fronts=fronts, formulas=best_formulas(fronts, found.chosen),
         srbench=beside_srbench(found.arms), why=why_lines(curves, whole),

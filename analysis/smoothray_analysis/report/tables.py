@@ -12,7 +12,7 @@ import pandas as pd
 
 from smoothray_analysis.published import BEST_SMOOTH
 from smoothray_analysis.report.findings import Findings
-from smoothray_analysis.wording import plain_number
+from smoothray_analysis.wording import p_text, plain_number
 
 Cell = Callable[[dict[Any, Any]], str]
 
@@ -47,7 +47,8 @@ def tables(found: Findings) -> dict[str, Table]:
             found.evidence.over_datasets,
             {**who, "arm": _text("arm"), "against": _text("base")},
             {
-                "data sets": _whole("datasets"), **difference, "+/=/−": _counts, **verdict,
+                "data sets": _whole("datasets"), **difference, "+/=/−": _counts,
+                "nodes": lambda row: f"{row['nodes']:.0f} / {row['base_nodes']:.0f}", **verdict,
                 "better / same / worse": lambda row: " / ".join(
                     _format(row[f"probably_{name}"], 2) for name in ("better", "same", "worse")
                 ),
@@ -61,7 +62,8 @@ def tables(found: Findings) -> dict[str, Table]:
             {"data set": _text("dataset"), **who, "arm": _text("arm"), "against": _text("base")},
             {
                 "λ": _strength("strength"), "pairs": _whole("pairs"), "median": _number("median"),
-                "base": _number("base_median"), **difference, "+/=/−": _counts, "A12": _number("a12", 2),
+                "base": _number("base_median"), "nodes": _number("nodes", 0), **difference,
+                "+/=/−": _counts, "A12": _number("a12", 2),
                 "r": _number("rank_biserial", 2), "p": _p("p"), **verdict,
                 "corrected t": _p("t_p_holm"),
             },
@@ -271,7 +273,7 @@ def _number(column: str, digits: int = 3) -> Cell:
 
 def _p(column: str) -> Cell:
     def cell(row: dict[Any, Any]) -> str:
-        return "<0.001" if _known(row[column]) and row[column] < 0.001 else _format(row[column], 3)
+        return p_text(row[column])[2:].removeprefix("= ") if _known(row[column]) else "–"
 
     return cell
 
