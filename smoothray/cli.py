@@ -76,8 +76,7 @@ def run(
     failures = sum(record["status"] == "failed" for record in outcome.records.values())
     if failures:
         say(f"{failures} trials failed; --retry-failed tries them again. Their reasons: {me} ui")
-    say(f"Browse the runs: {me} ui    All records as a table: "
-        f"{me} export {loaded.name} {loaded.name}.parquet")  # fmt: skip
+    say(f"What it shows: {me} report {loaded.name}    Browse the runs: {me} ui")
 
 
 def _load(

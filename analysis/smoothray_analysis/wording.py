@@ -171,9 +171,9 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
         f"{p_text(row['p_holm'])} after Holm; {row['nodes']:.0f} nodes against {row['base_nodes']:.0f}"
     )
     text += (
-        f"; interquartile mean over all pairs {plain_number(row['iqm'])}; probability of better by "
-        f"more than {settings.rope:g} {row['probably_better']:.2f}, same "
-        f"{row['probably_same']:.2f}, worse {row['probably_worse']:.2f}"
+        f"; interquartile mean over all pairs {plain_number(row['iqm'])}; probability "
+        f"{row['probably_better']:.2f} of better by more than {settings.rope:g}, "
+        f"{row['probably_same']:.2f} of the same, {row['probably_worse']:.2f} of worse"
     )
     return start + text + "."
 

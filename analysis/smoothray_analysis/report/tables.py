@@ -52,7 +52,6 @@ def tables(found: Findings) -> dict[str, Table]:
                 "better / same / worse": lambda row: " / ".join(
                     _format(row[f"probably_{name}"], 2) for name in ("better", "same", "worse")
                 ),
-                "IQM": _signed("iqm"),
             },
         ),
         _table(
