@@ -222,11 +222,14 @@ def export(
 
 @app.command()
 def report(
-    study: Annotated[str, typer.Argument(help="A study's file or name, or a Parquet file.")],
+    study: Annotated[str, typer.Argument(help="A study's file or name, or a .parquet file.")],
     out: Annotated[Path | None, typer.Option(help="A folder; STUDY-report by default.")] = None,
     selection: Annotated[
         str | None,
-        typer.Option(help="How formulas are chosen: fidelity, accuracy, accuracy<=15, …"),
+        typer.Option(
+            help="How formulas are chosen: fidelity or accuracy, with -best or <=NODES too, or native; "
+            "by default as recorded."
+        ),
     ] = None,
     per_trial: Annotated[bool, typer.Option(help="Choose strengths for each trial.")] = False,
 ) -> None:

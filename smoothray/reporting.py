@@ -26,12 +26,15 @@ def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -
         raise StudyError(f"--selection: {error}") from None
     from_file = study.endswith(".parquet")
     name = Path(study).stem if from_file else study_name(study)
-    folder = folder or Path(f"{name}-report")
+    parts = [name, "report", (rule or "").replace("<=", "-at-most-"), "per-trial" * per_trial]
+    folder = folder or Path("-".join(filter(None, parts)))
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(f"cannot write the report to {folder}: it is a file; --out takes a folder")
     with err.status("reading the records") as status:
         try:
             records = load_parquet(study) if from_file else load_mlflow(name)
         except RecordsError as error:
-            raise StudyError(str(error)) from None
+            raise StudyError(f"{error}{_hint(from_file)}") from None
         # matplotlib takes a second to load, which a mistyped name should not wait for.
         from smoothray_analysis.report import write_report
 
@@ -40,6 +43,8 @@ def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -
                 records, name, folder, rule=chosen, settings=Settings(per_trial=per_trial),
                 say=status.update,
             )  # fmt: skip
+        except RecordsError as error:
+            raise StudyError(str(error)) from None
         except OSError as error:
             raise StudyError(f"cannot write {error.filename or folder}: {error.strerror}") from None
         if not from_file:
@@ -48,6 +53,20 @@ def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -
     for line in written.lines:
         out.print(line, markup=False, soft_wrap=True)
     say(f"wrote {written.page} and {len(written.files) - 1} files of figures and tables beside it")
+
+
+def _hint(from_file: bool) -> str:
+    """What to do about records that are not there."""
+    if from_file:
+        return ""
+    from smoothray.tracking import known_studies
+
+    known = known_studies()
+    return "; " + (
+        f"it has {', '.join(known)}"
+        if known
+        else "run the study first, or go to the folder it ran in"
+    )
 
 
 def _log(name: str, folder: Path, files: tuple[Path, ...]) -> None:

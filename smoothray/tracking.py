@@ -148,21 +148,24 @@ class Tracker:
         self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED")
 
     def log_report(self, folder: Path, files: Iterable[Path]) -> None:
-        """Keep a report's files as the artifacts of the study's one run of that kind, in place of older ones.
+        """Keep a report's files as the artifacts of a run named as its folder, in place of an older one.
 
         Raises ConnectionError where MLflow cannot be reached.
         """
         try:
-            known = self._search("tags.`smoothray.kind` = 'report'")
-            run = known[0] if known else self._client.create_run(
-                self._experiment, tags={"smoothray.kind": "report"}, run_name="report"
-            )  # fmt: skip
+            old = self._search("tags.`smoothray.kind` = 'report'")
+            run = self._client.create_run(
+                self._experiment, tags={"smoothray.kind": "report"}, run_name=folder.name
+            )
             for file in files:
                 inside = file.relative_to(folder).parent.as_posix()
                 self._client.log_artifact(
                     run.info.run_id, str(file), None if inside == "." else inside
                 )
             self._client.set_terminated(run.info.run_id, "FINISHED")
+            for other in old:
+                if other.info.run_name == folder.name:
+                    self._client.delete_run(other.info.run_id)
         except Exception as error:
             raise _unreachable(self.uri, error) from None
 
@@ -243,6 +246,18 @@ class Tracker:
             [Metric(n, float(v), now, 0) for n, v in metrics.items() if _is_number(v)],
             [Param(name, value) for name, value in (parameters or {}).items()],
         )
+
+
+def known_studies() -> list[str]:
+    """The names of the studies in MLflow; none where it cannot be asked."""
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return []
+    try:
+        found = Tracker("")._connect().search_experiments()
+    except Exception:
+        return []
+    return sorted(experiment.name for experiment in found if IDENTITY in experiment.tags)
 
 
 def reachable() -> None:

@@ -41,6 +41,15 @@ def made_up(datasets=8, trials=12, arms=ARMS, gain=0.0, direct=0.0, seed=0, stud
     return records
 
 
+FIDELITY = (
+    "fidelity_train",
+    "fidelity_val",
+    "fidelity_test",
+    "val_loss_fidelity",
+    "val_error_fidelity",
+)
+
+
 def front(rng, middle):
     sizes = [1, 5, 9, 15]
     members = []
@@ -68,6 +77,9 @@ def settle(record):
                      ("val_loss_accuracy", "complexity", "val_error_accuracy")))  # fmt: skip
     best = members[place]
     best["chosen"] = True
+    if record["penalty"] == "direct":
+        for member in members:
+            member |= dict.fromkeys(FIDELITY)
     record |= {f"student_r2_{part}": best[f"r2_{part}"] for part in ("train", "val", "test")}
     record |= {name: best[name] for name in ("complexity", "formula")}
     record |= {"student_jacobian": best["jacobian"], "latex": "x"}

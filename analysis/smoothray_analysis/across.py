@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -100,27 +101,35 @@ def nemenyi(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(np.clip(p, 0, 1), index=table.columns, columns=table.columns)
 
 
-def wilcoxon_holm(table: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
+def wilcoxon_holm(
+    table: pd.DataFrame,
+    alpha: float = 0.05,
+    differences: Mapping[tuple[str, str], pd.Series] | None = None,
+) -> pd.DataFrame:
     """Signed-rank tests between all arms, Holm over all of them (Benavoli et al. 2016 advise it in place of
     Nemenyi's test).
 
-    table: (n, k); a data set that one of two arms lacks is left out for these two alone.
+    table: (n, k); a data set that one of two arms lacks is left out for these two alone. differences: each
+    pair's differences on the data sets, where those of the table's values are not what is to be tested.
 
     Returns a row a pair: `first`, `second`, `datasets`, `difference` (median), `wins`, `ties`,
     `losses`, `p`, `p_holm`, `significant`, `power_small`.
     """
     rows = []
     for first, second in combinations(table.columns, 2):
-        both = table[[first, second]].dropna()
-        a, b = both[first].to_numpy(float), both[second].to_numpy(float)
-        test = signed_rank(a - b)
+        if differences is None:
+            both = table[[first, second]].dropna()
+            d = (both[first] - both[second]).to_numpy(float)
+        else:
+            d = differences[first, second].to_numpy(float)
+        test = signed_rank(d)
         rows.append(
             {
                 "first": first,
                 "second": second,
-                "datasets": len(both),
-                "difference": float(np.median(a - b)) if len(both) else float("nan"),
-                **win_tie_loss(a, b)._asdict(),
+                "datasets": len(d),
+                "difference": float(np.median(d)) if len(d) else float("nan"),
+                **win_tie_loss(d, np.zeros(len(d)))._asdict(),
                 "p": test.p,
                 "smallest_p": test.smallest_p,
             }

@@ -28,6 +28,10 @@ that smooths without looking at the function."""
 
 ARM = ["penalty", "augment", "ensemble"]
 SCORE = "student_r2_test"
+SURE = 0.95
+"""The probability from which arms without a significant difference are called practically the same."""
+FEWEST = 5
+"""Data sets below which neither intervals nor probabilities over data sets are given."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def over_datasets(
     """The named comparisons with the data set as the unit.
 
     table, differences: of `per_dataset`. A data set's trials become one number first, their median paired
-    difference in R². The signed-rank test, the Bayesian test and the counts are of these numbers; p_holm is
+    difference in R². The signed-rank test, the Bayesian test and the counts are of these numbers; with
+    fewer than FEWEST there are no intervals and no probabilities. p_holm is
     within the named comparisons; `iqm` is of all pairs, its interval stratified by data set.
     """
     rows = []
@@ -146,11 +151,14 @@ def over_datasets(
         for name in ("student", "arm", "base"):
             mine = mine[mine[name] == names[name]]
         test = signed_rank(d)
-        middle = median_interval(d, resamples=settings.resamples, seed=settings.seed)
+        enough = len(d) >= FEWEST
+        middle = median_interval(
+            d, resamples=settings.resamples if enough else 0, seed=settings.seed
+        )
         pooled = stratified_iqm(
             mine["difference"], mine["dataset"], resamples=settings.resamples, seed=settings.seed
         )
-        likely = bayes_signed_rank(d, settings.rope, seed=settings.seed)
+        likely = bayes_signed_rank(d if enough else [], settings.rope, seed=settings.seed)
         part = usable["relative"].dropna()
         rows.append(
             {
@@ -184,7 +192,9 @@ def over_datasets(
     if found.empty:
         return found
     found["p_holm"] = holm(found["p"].to_numpy(float))
-    return _judge(found, found["rank_biserial"], settings.alpha)
+    found = _judge(found, found["rank_biserial"], settings.alpha)
+    same = (found["verdict"] == "no clear difference") & (found["probably_same"] >= SURE)
+    return found.assign(verdict=found["verdict"].mask(same, "practically the same"))
 
 
 def _compare(
@@ -245,8 +255,9 @@ def _one(strengths: Iterable[float]) -> float:
 def _judge(table: pd.DataFrame, direction: pd.Series, alpha: float) -> pd.DataFrame:
     """Add `power_small` and `verdict` from p, p_holm, smallest_p and the sign of `direction`."""
     tests = int(table["p"].notna().sum())
-    small = [power_is_small(p, tests, alpha) for p in table["smallest_p"]]
     significant = (table["p_holm"] <= alpha).to_numpy()
+    small = [power_is_small(p, tests, alpha) for p in table["smallest_p"]]
+    small = [few and not clear for few, clear in zip(small, significant, strict=True)]
     verdict = np.select(
         [
             table["p"].isna(),

@@ -15,12 +15,13 @@ SHOWN_FRONTS = ("direct", "none")
 
 
 def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
-    """For each student and data set the best arm and its median trial, and those of SHOWN_FRONTS.
+    """For each student and data set the best arm in its median trial, and SHOWN_FRONTS in the same trial.
 
     chosen, arms: of `verdict.Evidence`. The best arm has the highest median validation R²; of its trials that
     finished the one in the middle by test R² is taken (of an even number the lower).
 
-    Returns student, dataset, arm, `best`, `record` (its index in `chosen`).
+    Returns student, dataset, arm, `best`, `arm_median` (the best arm's median test R²) and `record` (its
+    index in `chosen`).
     """
     rows: list[dict[str, Any]] = []
     good = chosen[(chosen["status"] == "ok") & chosen["formula"].notna()]
@@ -32,14 +33,16 @@ def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
         if ranked.empty:
             continue
         best = ranked["arm"].iloc[0]
+        own = by_arm[student, dataset, best].sort_values("student_r2_test", kind="stable")
+        trial = own["trial"].iloc[(len(own) - 1) // 2]
         for arm in dict.fromkeys([best, *SHOWN_FRONTS]):
-            trials = by_arm.get((student, dataset, arm))
-            if trials is None:
-                continue
-            middle = trials.sort_values("student_r2_test", kind="stable").index
-            rows.append({"student": student, "dataset": dataset, "arm": arm, "best": arm == best,
-                         "record": middle[(len(middle) - 1) // 2]})  # fmt: skip
-    return pd.DataFrame(rows, columns=["student", "dataset", "arm", "best", "record"])
+            trials = by_arm.get((student, dataset, arm), own.head(0))
+            rows += [
+                {"student": student, "dataset": dataset, "arm": arm, "best": arm == best,
+                 "arm_median": float(own["student_r2_test"].median()), "record": record}
+                for record in trials.index[trials["trial"] == trial]
+            ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["student", "dataset", "arm", "best", "arm_median", "record"])
 
 
 def fronts_of(trials: pd.DataFrame, records: Records, rule: Rule | None) -> pd.DataFrame:
@@ -63,6 +66,6 @@ def best_formulas(members: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     return (
         best.join(fields, on="record")[
             ["student", "dataset", "arm", "strength", "trial", "complexity", "r2_val", "r2_test",
-             "fidelity_test", "teacher_r2_test", "formula", "mathml"]
+            "arm_median", "fidelity_test", "teacher_r2_test", "formula", "mathml"]
         ].sort_values(["student", "dataset"]).reset_index(drop=True)
     )  # fmt: skip

@@ -17,7 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 KEY = ("dataset", "student", "penalty", "strength", "augment", "ensemble", "trial")
-NEEDED = (*KEY, "status", "student_r2_val", "student_r2_test", "n_train", "n_test")
+NEEDED = (
+    *KEY, "status", "student_r2_val", "student_r2_test", "n_train", "n_test", "complexity", "formula",
+    "teacher_r2_test", "fidelity_test", "teacher_jacobian", "alignment", "front",
+)  # fmt: skip
+LOWEST = -1e100
+"""The R² that lower ones are set to, -inf too: far below all others, and differences stay finite."""
 TABLE = "trials.parquet"
 SCORED = (
     "complexity", "formula", "native", "chosen", "r2_train", "r2_val", "r2_test", "fidelity_train",
@@ -142,17 +147,19 @@ def _local_table(artifacts: str) -> Path | None:
 
 
 def _load(files: Sequence[Path], what: str, said: tuple[str, ...], folder: Any = None) -> Records:
-    tables = []
+    tables, heads = [], []
     for file in files:
         try:
             schema = pq.read_schema(file)
+            heads.append(schema.names)
             columns = [name for name in schema.names if name not in ("front", "bank")]
             tables.append(pq.read_table(file, columns=columns, use_threads=False))
         except (pa.ArrowInvalid, OSError) as error:
             first = str(error).splitlines()[0][:200]
             raise RecordsError(f"{file} is not a table of trials: {first}") from None
     table = pa.concat_tables(tables, promote_options="permissive")
-    lacking = [name for name in NEEDED if name not in table.column_names]
+    known = {*table.column_names, *(name for names in heads for name in names)}
+    lacking = [name for name in NEEDED if name not in known]
     if lacking:
         raise RecordsError(f"{what} holds no records of smoothray: it lacks {', '.join(lacking)}")
     if not table.num_rows:
@@ -165,6 +172,15 @@ def _load(files: Sequence[Path], what: str, said: tuple[str, ...], folder: Any =
             "place": [j for part in tables for j in range(part.num_rows)],
         }
     )
+    order = frame.sort_values(list(KEY), kind="stable").index
+    frame, kept = frame.loc[order].reset_index(drop=True), kept.loc[order].reset_index(drop=True)
+    for name in frame.columns:
+        if "_r2_" in name or name.startswith("fidelity_"):
+            frame[name] = frame[name].astype(float).clip(lower=LOWEST)
+    lost = (frame["status"] == "ok") & frame["student_r2_test"].isna()
+    frame.loc[lost, "status"] = "failed"
+    if "reason" in frame:
+        frame["reason"] = frame["reason"].astype(object).mask(lost, "its score is not a number")
     warnings = list(said)
     twice = frame.duplicated(list(KEY), keep="last")
     if twice.any():
@@ -198,6 +214,17 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
         found.append(f"the data changed between records of {', '.join(names)}")
     if names := several("selection", "student"):
         found.append(f"formulas were chosen by different rules for {', '.join(names)}")
+    arms = frame.groupby(["student", "penalty", "augment", "ensemble"]).ngroups
+    trials = frame.groupby(["dataset", "student", "penalty", "augment", "ensemble"])[
+        "trial"
+    ].nunique()
+    lacking = arms * frame["dataset"].nunique() - int((trials == trials.max()).sum())
+    if lacking:
+        whole = arms * frame["dataset"].nunique()
+        found.append(
+            f"the study is not complete: {lacking} of {whole} arms on a data set have not all "
+            f"{trials.max()} trials yet"
+        )
     if not (frame["status"] == "ok").any():
         found.append("every trial failed")
     return found

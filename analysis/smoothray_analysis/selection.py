@@ -71,13 +71,18 @@ def choose_members(fronts: pd.DataFrame, rule: Rule) -> pd.Series:
     """For each record the index label in `fronts` of the chosen member.
 
     fronts: a row a member with the columns VISIBLE; others are not looked at. Where the loss is
-    not finite for any allowed member, the record is left out.
+    not finite for any allowed member, the record is left out. Without a teacher accuracy chooses.
     """
     seen = fronts[list(VISIBLE)]
     if rule.aim == "native":
         seen = seen[seen["native"].astype(bool)].drop_duplicates("record")
         return pd.Series(seen.index, index=seen["record"])
     loss = seen[f"val_loss_{rule.aim}"].astype(float)
+    error = seen[f"val_error_{rule.aim}"].astype(float)
+    # The direct fit has no teacher to be close to: its formulas are chosen by accuracy under every rule.
+    taught = loss.notna().groupby(seen["record"]).transform("any")
+    loss = loss.where(taught, seen["val_loss_accuracy"].astype(float))
+    error = error.where(taught, seen["val_error_accuracy"].astype(float))
     allowed = np.isfinite(loss)
     if rule.nodes is not None:
         allowed &= seen["complexity"] <= rule.nodes
@@ -87,8 +92,8 @@ def choose_members(fronts: pd.DataFrame, rule: Rule) -> pd.Series:
     first = loss.groupby(seen["record"]).idxmin()
     margin = pd.Series(0.0, index=first.index)
     if not rule.best and rule.nodes is None:
-        error = seen.loc[first, f"val_error_{rule.aim}"].astype(float).to_numpy()
-        margin[:] = np.where(np.isfinite(error), np.maximum(error, 0.0), 0.0)
+        spread = error.loc[first].to_numpy()
+        margin[:] = np.where(np.isfinite(spread), np.maximum(spread, 0.0), 0.0)
     limit = seen["record"].map(loss.loc[first].set_axis(first.index) + margin)
     near = seen[loss <= limit].assign(loss=loss)
     order = ["complexity", "loss"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from smoothray_analysis.comparisons import Settings, over_datasets, per_dataset
 from smoothray_analysis.selection import Rule, at_chosen_strength, reselect
-from smoothray_analysis.wording import BASE_NAMES, and_list, one_or_all
+from smoothray_analysis.wording import BASE_NAMES, LEVEL, and_list, one_or_all
 
 RULES = ("fidelity", "accuracy", "accuracy-best", "accuracy<=15")
 PER_TRIAL = "strength per trial"
@@ -50,7 +50,7 @@ def _results(records: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def variant_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
-    """Whether the verdict holds, in a line or two.
+    """Whether the verdict holds, in a line.
 
     main: `wording.one_or_all` of the report's own choice, as a frame; others: of `variants`.
     """
@@ -58,23 +58,38 @@ def variant_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
         return []
     key = ["student", "arm", "base"]
     both = others.merge(main[[*key, "verdict"]], on=key, suffixes=("", "_main"))
+    both = both[(both["verdict"] != "no pairs") & (both["verdict_main"] != "no pairs")]
     tried = and_list(list(dict.fromkeys(others["variant"])))
-    unlike = both[both["verdict"] != both["verdict_main"]]
+    if len(both) and (both[["verdict", "verdict_main"]] == "power is small").all(axis=None):
+        return [
+            f"However formulas and strengths are chosen ({tried}), there are too few data to tell."
+        ]
+    unlike = both[both["verdict"].map(_kind) != both["verdict_main"].map(_kind)]
     if unlike.empty:
         return [f"The verdicts are the same however formulas and strengths are chosen ({tried})."]
     several = main["student"].nunique() > 1
-    lines = [f"The verdict depends on how formulas and strengths are chosen (tried: {tried}):"]
+    parts = []
     for names, group in unlike.groupby(key, sort=False):
         student, arm, base = names
         who = f"{arm} ({student})" if several else arm
-        parts = [
+        found = [
             f"{_said(str(verdict))} with {and_list(part['variant'].tolist())}"
             for verdict, part in group.groupby("verdict", sort=False)
         ]
         own = _said(group["verdict_main"].iloc[0])
-        lines.append(f"{who} against {BASE_NAMES[str(base)]}: {own} here, but {and_list(parts)}.")
-    return lines
+        parts.append(f"{who} against {BASE_NAMES[str(base)]} is {own} here, but {and_list(found)}")
+    return [
+        f"The verdict depends on how formulas and strengths are chosen: {'; '.join(parts)} "
+        f"(tried: {tried})."
+    ]
+
+
+def _kind(verdict: str) -> str:
+    return "level" if verdict in LEVEL else verdict
 
 
 def _said(verdict: str) -> str:
-    return {"power is small": "not shown (power is small)"}.get(verdict, verdict)
+    return {
+        "power is small": "not shown (power is small)",
+        "no clear difference": "not clearly different",
+    }.get(verdict, verdict)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import pandas as pd
 
@@ -35,7 +36,7 @@ class Evidence:
     scores: a row per student and data set, a column per arm: median test R².
     ranks: `student`, `arm`, `mean_rank`, `datasets`, `critical_difference`; best first.
     friedman: a row a student. pairwise: `across.wilcoxon_holm` of each student.
-    iqm: `student`, `arm`, `iqm`, `low`, `high` over all trials.
+    iqm: `student`, `arm`, `iqm`, `low`, `high` over all trials on the data sets that are ranked.
     failures: a row per student, data set and arm at all its strengths, with `trials` and `failed`.
     """
 
@@ -81,7 +82,7 @@ def evidence(
     else:
         used = records["selection"].dropna() if "selection" in records else pd.Series(dtype=object)
         name = ", ".join(sorted(map(str, used.unique()))) or "as recorded"
-    records = records.assign(arm=_arm_names(records))
+    records = records.assign(arm=arm_names(records))
     chosen = at_chosen_strength(records, settings.per_trial)
     table, differences = per_dataset(chosen, settings)
     over = over_datasets(table, differences, settings)
@@ -90,16 +91,22 @@ def evidence(
         index=["student", "dataset"], columns="arm", values=SCORE, aggfunc="median"
     )
     failures = _failures(records)
-    ranks, tests, pairwise = _between_arms(scores, settings)
+    ranks, tests, pairwise = _between_arms(scores, good, settings)
+    ranked = {(student, name) for student in scores.index.get_level_values("student").unique()
+              for name in complete(_used(scores.loc[student])).index}  # fmt: skip
+    shared = good.loc[
+        [pair in ranked for pair in zip(good["student"], good["dataset"], strict=True)]
+    ]
     lines = verdict_lines(records, table, over, failures, settings, warnings)
     return Evidence(
         rule=name, settings=settings, lines=lines, chosen=chosen, arms=_arms(chosen),
         per_dataset=table, differences=differences, over_datasets=over, scores=scores, ranks=ranks,
-        friedman=tests, pairwise=pairwise, iqm=_iqms(good, settings), failures=failures,
+        friedman=tests, pairwise=pairwise, iqm=_iqms(shared, settings), failures=failures,
     )  # fmt: skip
 
 
-def _arm_names(records: pd.DataFrame) -> list[str]:
+def arm_names(records: pd.DataFrame) -> list[str]:
+    """The name of each record's arm, without its strength."""
     columns = (records[name] for name in ("penalty", "augment", "ensemble"))
     return [arm_name(p, int(a), int(e)) for p, a, e in zip(*columns, strict=True)]
 
@@ -124,13 +131,12 @@ def _failures(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _between_arms(
-    scores: pd.DataFrame, settings: Settings
+    scores: pd.DataFrame, good: pd.DataFrame, settings: Settings
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Ranks, Friedman and pairwise tests of each student; only data sets that every arm has are ranked."""
     ranks, tests, pairs = [], [], []
     for student in scores.index.get_level_values("student").unique():
-        table = scores.loc[student]
-        table = table.loc[:, table.notna().any()]
+        table = _used(scores.loc[student])
         full = complete(table)
         n, k = full.shape
         means = mean_ranks(full).rename_axis("arm").rename("mean_rank").reset_index()
@@ -138,7 +144,10 @@ def _between_arms(
         ranks.append(means.assign(student=student, datasets=n, critical_difference=gap))
         left_out = len(table) - n
         tests.append({"student": student, **friedman(full)._asdict(), "left_out": left_out})
-        pairs.append(wilcoxon_holm(table, settings.alpha).assign(student=student))
+        mine = good[good["student"] == student]
+        pairs.append(
+            wilcoxon_holm(table, settings.alpha, _paired(mine, table)).assign(student=student)
+        )
     if not ranks:
         return pd.DataFrame(), pd.DataFrame(), pd.DataFrame()
     return (
@@ -146,6 +155,19 @@ def _between_arms(
         pd.DataFrame(tests),
         pd.concat(pairs, ignore_index=True),
     )
+
+
+def _used(table: pd.DataFrame) -> pd.DataFrame:
+    return table.loc[:, table.notna().any()]
+
+
+def _paired(good: pd.DataFrame, table: pd.DataFrame) -> Mapping[tuple[str, str], pd.Series]:
+    """For each two arms the data sets' medians of their paired differences, as the named comparisons have."""
+    wide = good.pivot_table(index=["dataset", "trial"], columns="arm", values=SCORE)
+    return {
+        (first, second): (wide[first] - wide[second]).dropna().groupby("dataset").median()
+        for first, second in combinations(table.columns, 2)
+    }
 
 
 def _iqms(good: pd.DataFrame, settings: Settings) -> pd.DataFrame:

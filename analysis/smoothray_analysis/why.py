@@ -41,15 +41,22 @@ def against_strength(records: pd.DataFrame) -> pd.DataFrame:
         )
     ]
     compared = (*MEASURES, "log_jacobian")
-    plain = good[good["penalty"] == "none"]
-    place = ["student", "dataset", "trial"]
-    alike = plain[[*place, "augment", "ensemble", *compared]]
-    least = plain.sort_values(["augment", "ensemble"]).drop_duplicates(place)[[*place, *compared]]
-    same = good[FAMILY + ["trial"]].merge(alike, on=[*place, "augment", "ensemble"], how="left")
-    other = good[FAMILY + ["trial"]].merge(least, on=place, how="left")
+    place = ["student", "dataset", "trial", "augment", "ensemble"]
+    plain = good.loc[good["penalty"] == "none", [*place, *compared]]
+    wanted_base = good[place].copy()
+    known = records.loc[records["penalty"] == "none", ["student", "augment", "ensemble"]]
+    for student, bases in known.drop_duplicates().groupby("student"):
+        options = set(zip(bases["augment"], bases["ensemble"], strict=True))
+        mine = wanted_base["student"] == student
+        alike = [
+            pair in options
+            for pair in zip(wanted_base["augment"], wanted_base["ensemble"], strict=True)
+        ]
+        # Which arm is the base is settled for the whole study, whatever trials of it failed.
+        wanted_base.loc[mine & ~np.array(alike, bool), ["augment", "ensemble"]] = min(options)
+    base = wanted_base.merge(plain, on=place, how="left")
     for name in compared:
-        base = same[name].fillna(other[name]).to_numpy(float)
-        good[f"change_{name}"] = good[name].to_numpy(float) - base
+        good[f"change_{name}"] = good[name].to_numpy(float) - base[name].to_numpy(float)
     keys = ["student", "dataset", "arm", "penalty", "strength"]
     groups = good.groupby(keys, dropna=False)
     wanted = [*MEASURES, "teacher_jacobian", "alignment", *CHANGES]
@@ -144,14 +151,15 @@ def why_lines(curves: pd.DataFrame, alignment: pd.DataFrame) -> tuple[str, ...]:
     several = curves["student"].nunique() > 1
     chosen = curves[curves["chosen"] & (curves["penalty"] != "none")]
     for (student, arm), group in chosen.groupby(["student", "arm"]):
+        group = group.dropna(subset=list(CHANGES))
         middle = group[list(CHANGES)].median()
-        if middle.isna().any():
+        if group.empty:
             continue
         teacher, fidelity, formula = (
             plain_number(middle[f"change_{name}"]) for name in MEASURES if name != "complexity"
         )
         lines.append(
-            f"{arm}{f' ({student})' if several else ''}, at the strengths that validation chose: the "
+            f"{arm}{f' ({student})' if several else ''}, at the strengths chosen over all trials: the "
             f"teachers' mean squared Jacobian is {10 ** middle['change_log_jacobian']:.2g} times that "
             "of plain "
             f"distillation, their R² changes by {teacher}, fidelity by {fidelity}, the formulas' R² by "

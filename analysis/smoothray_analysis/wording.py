@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smoothray_analysis.comparisons import BASES, Settings
+from smoothray_analysis.comparisons import BASES, SURE, Settings
 
+OUTCOME = ("wins", "ties", "losses")
+LEVEL = ("no clear difference", "practically the same")
 BASE_NAMES = {
     "direct": "the direct fit",
     "none": "plain distillation",
@@ -34,7 +36,8 @@ def verdict_lines(
         lines.append(_nothing_to_compare(records))
     else:
         results = one_or_all(table, over)
-        lines += _against_direct(results)
+        lines += _against_direct(results, settings)
+        lines += _against_plain(results)
         lines += [_line(row, settings) for row in results]
         lines += _limits(table, results, settings)
         lines += _unlike(results)
@@ -46,12 +49,16 @@ def verdict_lines(
 def plain_number(value: float, digits: int = 3) -> str:
     """A signed number with a true minus sign.
 
-    >>> plain_number(0.0214), plain_number(-0.5, 1), plain_number(-0.0001)
-    ('+0.021', '−0.5', '0.000')
+    What rounds to 0 gets one digit more, so that its sign is seen.
+
+    >>> plain_number(0.0214), plain_number(-0.5, 1), plain_number(-0.0004), plain_number(1e-9)
+    ('+0.021', '−0.5', '−0.0004', '0.000')
     """
     if not np.isfinite(value):
         return "not known"
     text = f"{value:+.{digits}f}"
+    if digits and float(text) == 0 and float(f"{value:.{digits + 1}f}"):
+        text = f"{value:+.{digits + 1}f}"
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
@@ -97,11 +104,12 @@ def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
             mine = table[(table["student"] == row["student"]) & (table["arm"] == row["arm"])]
             mine = mine[(mine["base"] == row["base"]) & (mine["pairs"] > 0)]
             row["one"] = mine.iloc[0].to_dict()
-            row["verdict"] = row["one"]["verdict"]
+            for name in ("verdict", "p", "p_holm", "smallest_p", "low", "high", *OUTCOME):
+                row[name] = row["one"][name]
     return sorted(rows, key=lambda row: BASES.index(row["base"]))
 
 
-def _against_direct(results: list[dict[Any, Any]]) -> list[str]:
+def _against_direct(results: list[dict[Any, Any]], settings: Settings) -> list[str]:
     """What is said first: which smooth arms do not beat the direct fit, or that all do."""
     rows = [row for row in results if row["base"] == "direct"]
     if not rows:
@@ -109,18 +117,21 @@ def _against_direct(results: list[dict[Any, Any]]) -> list[str]:
             "There is no direct fit in this study: it cannot say whether a teacher is worth having."
         ]
     behind = [row for row in rows if row["verdict"] != "better"]
+    ahead = [_placed(row) for row in rows if row["verdict"] == "better"]
+    slight = all(row["probably_same"] >= SURE for row in rows if row["verdict"] == "better")
+    by = f", by less than {settings.rope:g} R²" if ahead and slight else ""
     if not behind:
         every = "Every smooth arm beats" if len(rows) > 1 else "The smooth arm beats"
-        return [f"{every} the direct fit: {and_list([row['who'] for row in rows])}."]
+        return [f"{every} the direct fit{by}: {and_list(ahead)}."]
     worse = [row["who"] for row in behind if row["verdict"] == "worse"]
     small = [row["who"] for row in behind if row["verdict"] == "power is small"]
     none = [row["who"] for row in behind if row["verdict"] == "no pairs"]
-    level = [row["who"] for row in behind if row["verdict"] == "no clear difference"]
+    level = [row["who"] for row in behind if row["verdict"] in LEVEL]
     parts = []
     if worse:
         parts.append(f"{and_list(worse)} {_do(worse, 'is', 'are')} worse")
     if level:
-        parts.append(f"{and_list(level)} {_do(level, 'does', 'do')} not beat it")
+        parts.append(f"{and_list(level)} {_do(level, 'is', 'are')} not shown to beat it")
     if small:
         parts.append(
             f"{and_list(small)} {_do(small, 'is', 'are')} not shown to beat it (power is small)"
@@ -130,9 +141,32 @@ def _against_direct(results: list[dict[Any, Any]]) -> list[str]:
     start = "No smooth arm beats the direct fit" if len(behind) == len(rows) else (
         "Not every smooth arm beats the direct fit"
     )  # fmt: skip
-    if len(behind) == len(rows) and not worse and not level and (small or none):
+    if len(behind) == len(rows) and not worse:
         start = "No smooth arm is shown to beat the direct fit"
+    if ahead:
+        parts.append(f"{and_list(ahead)} {_do(ahead, 'beats', 'beat')} it{by}")
     return [f"{start}: {'; '.join(parts)}."]
+
+
+def _placed(row: dict[Any, Any]) -> str:
+    """An arm's name, with the data set where it was compared on one alone."""
+    return row["who"] if row["one"] is None else f"{row['who']} on {row['one']['dataset']}"
+
+
+def _against_plain(results: list[dict[Any, Any]]) -> list[str]:
+    """What smoothing itself changed: the smooth arms beside plain distillation."""
+    rows = [row for row in results if row["base"] == "none" and row["verdict"] != "no pairs"]
+    words = {
+        "better": "better than", "worse": "worse than", "practically the same": "practically the same as",
+        "no clear difference": "not clearly different from",
+        "power is small": "not told from (power is small)",
+    }  # fmt: skip
+    parts = []
+    for verdict, text in words.items():
+        who = [_placed(row) for row in rows if row["verdict"] == verdict]
+        if who:
+            parts.append(f"{and_list(who)} {_do(who, 'is', 'are')} {text} plain distillation")
+    return [f"Smoothing the teacher: {'; '.join(parts)}."] if parts else []
 
 
 def _line(row: dict[Any, Any], settings: Settings) -> str:
@@ -143,8 +177,11 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
         "better": "better",
         "worse": "worse",
         "no clear difference": "no clear difference",
+        "practically the same": f"practically the same (within {settings.rope:g} R²)",
         "power is small": "the power is small",
     }[row["verdict"]]
+    if row["verdict"] in ("better", "worse") and row["probably_same"] >= SURE:
+        words += f", but by less than {settings.rope:g} R²"
     if row["one"] is not None:
         one = row["one"]
         percent = _percent(words, one["relative"], one["low"], one["high"], "")
@@ -157,8 +194,6 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
         if np.isfinite(one["t_p_holm"]):
             text += f"; corrected t-test {p_text(one['t_p_holm'])}"
         return start + text + "."
-    if words == "no clear difference" and row["probably_same"] >= 0.95:
-        words = f"practically the same (within {settings.rope:g} R²)"
     where = (
         "" if row["relative_datasets"] == row["datasets"]
         else f" on the {row['relative_datasets']} data sets where it can be given"
@@ -169,11 +204,6 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
         f"{_percent(words, row['relative'], row['low'], row['high'], where)}: "
         f"{row['wins']} better, {row['ties']} level, {row['losses']} worse; "
         f"{p_text(row['p_holm'])} after Holm; {row['nodes']:.0f} nodes against {row['base_nodes']:.0f}"
-    )
-    text += (
-        f"; interquartile mean over all pairs {plain_number(row['iqm'])}; probability "
-        f"{row['probably_better']:.2f} of better by more than {settings.rope:g}, "
-        f"{row['probably_same']:.2f} of the same, {row['probably_worse']:.2f} of worse"
     )
     return start + text + "."
 
@@ -196,11 +226,11 @@ def _limits(table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settin
     several = [row for row in results if row["one"] is None and row["datasets"] > 1]
     small = [row for row in several if row["power_small"]]
     if small:
-        most = max(row["datasets"] for row in small)
+        tests = sum(bool(np.isfinite(row["p"])) for row in results)
         lines.append(
-            f"Over the data sets the power is small: with {most} of them the signed-rank test cannot "
-            f"give p below {min(row['smallest_p'] for row in small):.2g}, and with "
-            f"{len(results)} comparisons it would take {settings.alpha / len(results):.2g}. "
+            f"Over the data sets the power is small in {count(len(small), 'comparison')}: so many data sets "
+            f"cannot give p below {min(row['smallest_p'] for row in small):.2g}, and the clearest of "
+            f"{tests} comparisons would need {settings.alpha / tests:.2g}. "
             "An effect that is there would not show."
         )
     if table["dataset"].nunique() == 1:
@@ -210,7 +240,8 @@ def _limits(table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settin
     if len(weak):
         lines.append(
             f"Per data set the power is small in {len(weak)} of {len(tested)} tests: "
-            f"at most {weak['pairs'].max()} paired trials cannot be significant among that many."
+            f"at most {int((weak['pairs'] - weak['zeros']).max())} pairs that differ cannot be the clearest "
+            "result among that many."
         )
     elif len(tested) and tested["dataset"].nunique() > 1:
         better, worse = (int((table["verdict"] == word).sum()) for word in ("better", "worse"))

@@ -9,12 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smoothray_analysis.pictures.style import WIDTH, looks, short, styled
+from smoothray_analysis.pictures.style import WIDTH, Looks, short, styled
 from smoothray_analysis.wording import BASE_NAMES, plain_number
 
 
 @styled
-def forest_picture(table: pd.DataFrame, over: pd.DataFrame, base: str, rope: float) -> Figure:
+def forest_picture(
+    table: pd.DataFrame, over: pd.DataFrame, base: str, rope: float, look: Looks
+) -> Figure:
     """Differences in test R² from one base, a panel an arm, a line a data set, all data sets below.
 
     table, over: `comparisons.per_dataset` and `over_datasets` of one student and this base. Filled markers
@@ -29,7 +31,6 @@ def forest_picture(table: pd.DataFrame, over: pd.DataFrame, base: str, rope: flo
     figure = Figure(figsize=(WIDTH, rows * height + 0.35), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
     limit = _limit(table, over, rope)
-    look = looks(arms)
     for place, panel in enumerate(axes):
         panel.set_visible(place < len(arms))
     for panel, arm in zip(axes, arms, strict=False):
@@ -79,14 +80,16 @@ def _line(
         panel.plot(np.clip([low, high], -limit, limit), [y, y], color=color, lw=1.2)
         for end, mark in ((low, "<"), (high, ">")):
             if abs(end) > limit:
-                panel.plot(math.copysign(limit, end), y, mark, color=color, ms=4)
+                panel.plot(math.copysign(limit, end), y, mark, color=color, ms=4, mfc="white")
+    clear = row["verdict"] in ("better", "worse")  # type: ignore[comparison-overlap]
+    inside = color if clear else "white"
     if abs(middle) > limit:
-        panel.plot(math.copysign(limit, middle), y, "<" if middle < 0 else ">", color=color, ms=5)
+        arrow = "<" if middle < 0 else ">"
+        panel.plot(math.copysign(limit, middle), y, arrow, color=color, mfc=inside, ms=6)
         panel.text(
             math.copysign(limit * 0.94, middle), y, plain_number(middle, 2), fontsize=7, color=color,
             va="center", ha="left" if middle < 0 else "right",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
         )  # fmt: skip
         return
-    filled = row["verdict"] in ("better", "worse")  # type: ignore[comparison-overlap]
-    panel.plot(middle, y, marker, color=color, mfc=color if filled else "white", ms=5)
+    panel.plot(middle, y, marker, color=color, mfc=inside, ms=5)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from smoothray_analysis.pictures.style import (
-    Look,
+    Looks,
     grid_of_panels,
     looks,
     robust_high,
@@ -36,14 +36,13 @@ def front_picture(fronts: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 @styled
-def fronts_picture(fronts: pd.DataFrame) -> Figure:
+def fronts_picture(fronts: pd.DataFrame, look: Looks) -> Figure:
     """Fronts in small panels, one a data set.
 
     fronts: a row a member with dataset, arm, complexity, r2_val and chosen, one front a data set and arm.
     """
     datasets = sorted(fronts["dataset"].unique())
     figure, panels = grid_of_panels(datasets)
-    look = looks(fronts["arm"])
     for panel, dataset in zip(panels, datasets, strict=True):
         mine = fronts[fronts["dataset"] == dataset]
         _draw(panel, {str(arm): front for arm, front in mine.groupby("arm")}, look)
@@ -57,7 +56,7 @@ def fronts_picture(fronts: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, fronts: Mapping[str, pd.DataFrame], look: Mapping[str, Look]) -> None:
+def _draw(axes: Axes, fronts: Mapping[str, pd.DataFrame], look: Looks) -> None:
     for label, front in fronts.items():
         front = front.sort_values("complexity")
         style = look[label]._replace(linestyle="-")._asdict()

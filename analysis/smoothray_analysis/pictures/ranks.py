@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smoothray_analysis.pictures.style import WIDTH, looks, styled
+from smoothray_analysis.pictures.style import WIDTH, Looks, styled
 
 
 @styled
-def rank_picture(ranks: pd.DataFrame, pairwise: pd.DataFrame) -> Figure:
+def rank_picture(ranks: pd.DataFrame, pairwise: pd.DataFrame, look: Looks) -> Figure:
     """Mean ranks on one line, 1 the best at the right; bars join arms that do not differ significantly.
 
     ranks: `arm`, `mean_rank`, `critical_difference` of one student. pairwise: `across.wilcoxon_holm` of the
@@ -46,7 +46,6 @@ def rank_picture(ranks: pd.DataFrame, pairwise: pd.DataFrame) -> Figure:
         y = 0.28 + 0.22 * place
         ends = [means[first] - 0.02 * (high - low) / 5, means[last] + 0.02 * (high - low) / 5]
         axes.plot(ends, [y, y], color="black", lw=3.5, solid_capstyle="round")
-    look = looks(names)
     for place, (name, mean) in enumerate(zip(names, means, strict=True)):
         right = place < half
         y = top + 0.34 * (place if right else count - 1 - place)

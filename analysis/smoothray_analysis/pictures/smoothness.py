@@ -6,19 +6,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smoothray_analysis.pictures.style import WIDTH, looks, short, styled
+from smoothray_analysis.pictures.style import WIDTH, Looks, plain_log, short, styled
 
 
 @styled
-def trade_off_picture(curves: pd.DataFrame) -> Figure:
+def trade_off_picture(curves: pd.DataFrame, look: Looks) -> Figure:
     """What smoothness costs the teacher and brings the student: a point a data set, arm and strength.
 
     curves: `why.against_strength` of one student. Changes are from plain distillation on the same
-    trials; the axes cover nine tenths of the points each way, the rest lies on the border.
+    trials; the axes cover most of the points, the rest lies on the border.
     """
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
     panels = figure.subplots(1, 3, sharex=True)
-    look = looks(curves["arm"])
+    changes = np.append(curves["change_log_jacobian"].dropna(), 0.0)
+    low, high = np.quantile(changes, 0.03) - 0.03, np.quantile(changes, 0.97) + 0.03
     titles = {
         "change_teacher_r2_test": "teacher's R²",
         "change_fidelity_test": "fidelity",
@@ -32,14 +33,14 @@ def trade_off_picture(curves: pd.DataFrame) -> Figure:
         panel.axvline(1, color="#444444", lw=0.8)
         for arm, points in curves.groupby("arm"):
             panel.plot(
-                10.0 ** points["change_log_jacobian"], points[column].clip(-reach, reach), ls="",
-                marker=look[str(arm)].marker, color=look[str(arm)].color, alpha=0.7, ms=4.5,
+                10.0 ** points["change_log_jacobian"].clip(low, high), points[column].clip(-reach, reach),
+                ls="", marker=look[str(arm)].marker, color=look[str(arm)].color, alpha=0.6, ms=4.5,
                 mew=0.4, mec="white", label=str(arm), clip_on=False,
             )  # fmt: skip
         panel.set_ylim(-reach * 1.04, reach * 1.04)
-        panel.set_xscale("log")
+        plain_log(panel)
         panel.set_title(f"{title}: change")
-    panels[0].invert_xaxis()
+    panels[0].set_xlim(10 ** (high + 0.02), 10 ** (low - 0.02))
     figure.supxlabel(
         "teacher's mean squared Jacobian as a multiple of plain distillation's (right is smoother)",
         fontsize=9,

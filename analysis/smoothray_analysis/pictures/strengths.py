@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 from smoothray_analysis.pictures.style import (
     WIDTH,
-    Look,
+    Looks,
     grid_of_panels,
-    looks,
     robust_high,
     robust_low,
     styled,
@@ -26,7 +25,7 @@ CHANGES = {
 
 
 @styled
-def strength_picture(curves: pd.DataFrame, levels: pd.DataFrame) -> Figure:
+def strength_picture(curves: pd.DataFrame, levels: pd.DataFrame, look: Looks) -> Figure:
     """Median test R² of the formula against strength, a panel a data set, chosen strengths ringed.
 
     curves: `why.against_strength` of one student. levels: `dataset`, `arm`, `r2` of the arms without a
@@ -34,7 +33,7 @@ def strength_picture(curves: pd.DataFrame, levels: pd.DataFrame) -> Figure:
     """
     datasets = sorted(curves["dataset"].unique())
     figure, panels = grid_of_panels(datasets, sharex=True)
-    look = looks([*curves["arm"], *levels["arm"]])
+    look = {arm: style for arm, style in look.items() if arm in {*curves["arm"], *levels["arm"]}}
     for panel, dataset in zip(panels, datasets, strict=True):
         mine = curves[curves["dataset"] == dataset]
         flat = levels[levels["dataset"] == dataset]
@@ -60,7 +59,7 @@ def strength_picture(curves: pd.DataFrame, levels: pd.DataFrame) -> Figure:
 
 
 @styled
-def why_picture(curves: pd.DataFrame) -> Figure:
+def why_picture(curves: pd.DataFrame, look: Looks) -> Figure:
     """How teacher, fidelity, formula and its size change with the strength, against plain distillation.
 
     curves: `why.over_strengths` of one student: `arm`, `strength`, `measure`, `median`, `low`, `high`
@@ -68,7 +67,7 @@ def why_picture(curves: pd.DataFrame) -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True).flatten()
-    look = looks(curves["arm"])
+    look = {arm: style for arm, style in look.items() if arm in set(curves["arm"])}
     for panel, (measure, title) in zip(panels, CHANGES.items(), strict=True):
         panel.axhline(0, color="#444444", lw=0.8)
         mine = curves[curves["measure"] == measure]
@@ -101,7 +100,7 @@ def _keep_near(panel: Axes, line: pd.DataFrame) -> None:
     panel.set_ylim(low - space, high + space)
 
 
-def _legend(figure: Figure, look: dict[str, Look]) -> None:
+def _legend(figure: Figure, look: Looks) -> None:
     from matplotlib.lines import Line2D
 
     handles = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec
@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 # Okabe & Ito 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -56,7 +57,7 @@ FIXED = {
 
 
 def looks(arms: Iterable[str]) -> dict[str, Look]:
-    """A look for every arm, the same whatever their order; baselines always have theirs."""
+    """A look for every arm of a study, the same whatever their order; baselines always have theirs."""
     names = sorted(set(arms))
     free = [name for name in names if name not in FIXED]
     found = {name: FIXED[name] for name in names if name in FIXED}
@@ -65,6 +66,17 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
         kinds = len(COLOURS)
         found[name] = Look(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds], line)  # type: ignore[arg-type]
     return found
+
+
+Looks = Mapping[str, Look]
+
+
+def plain_log(panel: Axes) -> None:
+    """A log axis below with plain numbers."""
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -93,10 +105,10 @@ def short(name: str, most: int = 34) -> str:
     >>> short("678_visualizing_environmental"), short("a_very_long_name_of_a_data_set", 15)
     ('678_visualizing_environmental', 'a_very_…ata_set')
     """
-    if len(name) <= most:
-        return name
-    half = (most - 1) // 2
-    return f"{name[: most - 1 - half]}…{name[-half:]}"
+    if len(name) > most:
+        half = (most - 1) // 2
+        name = f"{name[: most - 1 - half]}…{name[-half:]}"
+    return name.replace("$", r"\$")  # which matplotlib would take for mathematics
 
 
 def grid_of_panels(

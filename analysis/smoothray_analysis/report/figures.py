@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from smoothray_analysis.pictures import (
     trade_off_picture,
     why_picture,
 )
+from smoothray_analysis.pictures.style import Looks, looks
 from smoothray_analysis.report.findings import Findings
 from smoothray_analysis.wording import BASE_NAMES, by_baseline
 
@@ -37,15 +39,16 @@ class Picture:
 def pictures(found: Findings) -> Iterator[Picture]:
     """The pictures that this study has something for; of several students each has its own."""
     students = sorted(found.evidence.chosen["student"].unique())
+    look = looks(found.records["arm"])
     for student in students:
-        end = f"_{student}" if len(students) > 1 else ""
+        end = "_" + re.sub(r"[^A-Za-z0-9.-]", "-", student) if len(students) > 1 else ""
         said = f" Student: {student}." if len(students) > 1 else ""
-        for name, part, caption, draw in _of_student(found, student):
+        for name, part, caption, draw in _of_student(found, student, look):
             yield Picture(name + end, part, caption + said, draw)
 
 
 def _of_student(
-    found: Findings, student: str
+    found: Findings, student: str, look: Looks
 ) -> Iterator[tuple[str, str, str, Callable[[], Figure]]]:
     ev = found.evidence
 
@@ -63,7 +66,7 @@ def _of_student(
                 "significant "
                 f"after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Arrows: "
                 "beyond the axis.",
-                partial(forest_picture, part, over[over["base"] == base], base, ev.settings.rope),
+                partial(forest_picture, part, over[over["base"] == base], base, ev.settings.rope, look),
             )  # fmt: skip
     scores = ev.scores[ev.scores.index.get_level_values("student") == student].droplevel("student")
     if scores.shape[1] > 1:
@@ -80,7 +83,7 @@ def _of_student(
             f"Mean ranks over {ranks['datasets'].iloc[0]} data sets, the best at the right. Bars join "
             "arms that do "
             "not differ significantly (signed-rank tests, Holm); the critical difference is Nemenyi's.",
-            partial(rank_picture, ranks, mine(ev.pairwise)),
+            partial(rank_picture, ranks, mine(ev.pairwise), look),
         )  # fmt: skip
     curves = mine(found.curves)
     searched = curves[curves["strength"].notna()] if len(curves) else curves
@@ -89,8 +92,9 @@ def _of_student(
             "strengths", "strengths",
             "The formula's median test R² against the penalty's strength; rings: the strength that "
             "validation "
-            "rows chose; lines across: arms without a strength.",
-            partial(strength_picture, searched, _levels(scores)),
+            "rows chose over all trials; lines across: the direct fit and plain distillation. A panel ends "
+            "0.5 below its best point.",
+            partial(strength_picture, searched, _levels(scores), look),
         )  # fmt: skip
         changes = mine(found.over_strengths)
         if changes["median"].notna().any():
@@ -99,13 +103,13 @@ def _of_student(
                 "What strength does: medians over the data sets of the change from plain distillation "
                 "on the same "
                 "trials, with quartiles; a bar that leaves its panel goes on.",
-                partial(why_picture, changes),
+                partial(why_picture, changes, look),
             )  # fmt: skip
             yield (
                 "trade_off", "why",
                 "What smoothness costs the teacher and brings the formula: a point is a data set, arm and "
                 "strength, medians over its trials; points beyond the axis lie on its border.",
-                partial(trade_off_picture, searched),
+                partial(trade_off_picture, searched, look),
             )  # fmt: skip
     rho = mine(found.alignment)
     if len(rho) and rho["rho"].notna().any():
@@ -120,10 +124,9 @@ def _of_student(
     if len(fronts):
         yield (
             "fronts", "formulas",
-            "Pareto fronts of the median trials: of the best arm, the direct fit and plain "
-            "distillation; their "
-            "members were best on training rows. A panel ends 0.6 below its best point.",
-            partial(fronts_picture, fronts),
+            "Pareto fronts of the best arm, the direct fit and plain distillation, all on the best arm's "
+            "median trial; members were best on training rows. A panel ends 0.6 below its best point.",
+            partial(fronts_picture, fronts, look),
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from smoothray_analysis.loading import Records
 from smoothray_analysis.published import beside_srbench
 from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
 from smoothray_analysis.variants import RULES, variant_lines, variants
-from smoothray_analysis.verdict import Evidence, evidence
+from smoothray_analysis.verdict import Evidence, arm_names, evidence
 from smoothray_analysis.why import (
     against_strength,
     alignment_correlations,
@@ -30,10 +30,10 @@ MEMBERS = tuple(dict.fromkeys([*VISIBLE[1:], *TAKEN]))
 class Findings:
     """What a report is made of. Frames are empty where there is nothing to say.
 
-    records: a row a trial, formulas as the rule chose them. evidence: with its verdict; lines: the verdict,
-    and whether it depends on the choices. results: of `wording.one_or_all`, as a frame. variants: as
-    `variants.variants`. curves, over_strengths, alignment, alignment_over: as `why`. fronts, formulas: as
-    `formulas`. srbench: as `published`.
+    records: a row a trial, with `arm`, formulas as the rule chose them. evidence: with its verdict; lines:
+    the verdict, and whether it depends on the choices. results: of `wording.one_or_all`, as a frame.
+    variants: as `variants.variants`. curves, over_strengths, alignment, alignment_over: as `why`. fronts,
+    formulas: as `formulas`. srbench: as `published`.
     """
 
     records: pd.DataFrame
@@ -66,6 +66,7 @@ def find(
     say("reading the fronts")
     members = records.fronts(MEMBERS)
     frame = records.frame if rule is None else reselect(records.frame, members, rule)
+    frame = frame.assign(arm=arm_names(frame))
     say("comparing the arms")
     found = evidence(frame, settings=settings, warnings=records.warnings)
     results = pd.DataFrame(one_or_all(found.per_dataset, found.over_datasets))

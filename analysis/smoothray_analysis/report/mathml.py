@@ -6,19 +6,31 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 NAMESPACE = "http://www.w3.org/1998/Math/MathML"
+ELEMENTS = {
+    "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msup", "msub", "msubsup", "msqrt", "mroot",
+    "mstyle", "mpadded", "menclose",
+}  # fmt: skip
+ATTRIBUTES = {"mathvariant", "form", "stretchy", "fence", "lspace", "rspace", "width", "display"}
 SIGNS = ("+", "−", "-")
 
 
 def breakable(mathml: str) -> list[str]:
     """One <math> element cut before its plus and minus signs, at any depth of brackets.
 
-    Fractions, powers and roots stay whole. What is no well-formed XML comes back as it is.
+    Fractions, powers and roots stay whole. Empty for what is not plain MathML: a file of records may come
+    from anywhere, and nothing but mathematics may reach a page.
     """
     ElementTree.register_namespace("", NAMESPACE)
     try:
         root = ElementTree.fromstring(mathml)
     except ElementTree.ParseError:
-        return [mathml]
+        return []
+    for element in root.iter():
+        if (
+            element.tag.removeprefix(f"{{{NAMESPACE}}}") not in ELEMENTS
+            or set(element.keys()) - ATTRIBUTES
+        ):
+            return []
     pieces: list[list[ElementTree.Element]] = [[]]
     for element, first in _leaves(root):
         if element.tag == f"{{{NAMESPACE}}}mo" and element.text in SIGNS:

@@ -97,6 +97,7 @@ def _formulas(table: pd.DataFrame) -> list[dict[str, Any]]:
                 "arm": row["arm"] + strength + (f" ({row['student']})" if several else ""),
                 "trial": row["trial"],
                 "r2": plain_number(row["r2_test"]).lstrip("+"),
+                "median": plain_number(row["arm_median"]).lstrip("+"),
                 "nodes": int(row["complexity"]),
                 "text": row["formula"],
                 # Written by smoothray itself, column names escaped.

@@ -44,7 +44,7 @@ def tables(found: Findings) -> dict[str, Table]:
             "comparisons",
             "Each smooth arm against each baseline, the data set as the unit: median of the data sets' "
             "median paired differences in test R².",
-            found.evidence.over_datasets,
+            found.results.drop(columns=["who", "one"], errors="ignore"),
             {**who, "arm": _text("arm"), "against": _text("base")},
             {
                 "data sets": _whole("datasets"), **difference, "+/=/−": _counts,
@@ -56,7 +56,10 @@ def tables(found: Findings) -> dict[str, Table]:
         ),
         _table(
             "per_dataset",
-            "The same on each data set, paired over its trials.",
+            "The same on each data set, paired over its trials. A12: probability that a trial of the "
+            "arm beats "
+            "one of the base; r: rank-biserial correlation of the pairs; corrected t: p of the check for "
+            "overlapping splits.",
             ev.per_dataset,
             {"data set": _text("dataset"), **who, "arm": _text("arm"), "against": _text("base")},
             {
@@ -82,8 +85,9 @@ def tables(found: Findings) -> dict[str, Table]:
         ),
         _table(
             "ranks",
-            "Mean ranks over the data sets that every arm has (1 is best), and the interquartile mean of "
-            "test R² over all trials with its stratified bootstrap interval.",
+            "Mean ranks over the data sets that every arm has (1 is best), and the interquartile mean "
+            "(IQM) of "
+            "test R² over all trials on them with its stratified bootstrap interval.",
             _ranks(ev.ranks, ev.iqm),
             {**who, "arm": _text("arm")},
             {
@@ -103,7 +107,9 @@ def tables(found: Findings) -> dict[str, Table]:
         ),
         _table(
             "pairwise",
-            "Signed-rank tests between all arms over the data sets, Holm over all of them.",
+            "Signed-rank tests between all arms of the data sets' median paired differences, Holm over "
+            "all of "
+            "these pairs: more of them than named comparisons, so each counts for less.",
             ev.pairwise,
             {**who, "first": _text("first"), "second": _text("second")},
             {
@@ -190,7 +196,7 @@ def write_table(table: Table, folder: Path) -> list[Path]:
     )  # fmt: skip
     for sign, command in LATEX.items():
         body = body.replace(sign, command)
-    tex.write_text(body)
+    tex.write_text(body, encoding="utf-8")
     return [csv, tex]
 
 

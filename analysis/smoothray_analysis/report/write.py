@@ -16,6 +16,7 @@ from smoothray_analysis.report.tables import tables, write_table
 from smoothray_analysis.selection import Rule
 
 PAGE = "report.html"
+PARTS = {"figures": (".png", ".svg"), "tables": (".csv", ".tex")}
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,8 @@ def write_report(
     Raises ValueError where there are no records, OSError where the folder cannot be written.
     """
     folder = Path(folder)
-    for part in ("figures", "tables"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
     found = find(records, rule, settings or Settings(), say=say)
+    _make_room(folder)
     say("writing tables")
     made = tables(found)
     files = [file for table in made.values() for file in write_table(table, folder / "tables")]
@@ -58,6 +58,16 @@ def write_report(
         files += drawn
     say("writing the page")
     text = "\n".join(found.lines) + "\n"
-    (folder / "verdict.txt").write_text(text)
-    (folder / PAGE).write_text(page(study, found, made, shown))
+    (folder / "verdict.txt").write_text(text, encoding="utf-8")
+    (folder / PAGE).write_text(page(study, found, made, shown), encoding="utf-8")
     return Report(folder / PAGE, (folder / PAGE, folder / "verdict.txt", *files), found.lines)
+
+
+def _make_room(folder: Path) -> None:
+    """Make the folders, and take away what an older report left in them: it would pass for this one's."""
+    (folder / PAGE).unlink(missing_ok=True)
+    for part, endings in PARTS.items():
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        for file in (folder / part).iterdir():
+            if file.suffix in endings:
+                file.unlink()
