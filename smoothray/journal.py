@@ -27,7 +27,7 @@ def journal_folder() -> Path:
 
 
 class Journal:
-    """The journal of one study. Entries are mappings with a "kind": study, record or delivered.
+    """The journal of one study. Entries are mappings with a "kind": study, record, decision or delivered.
 
     As a context manager it is open for writing, to one process at a time.
     """

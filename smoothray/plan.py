@@ -82,12 +82,16 @@ class Job:
 
 
 def arms(study: Study, dataset: str) -> list[Arm]:
-    """The study's arms on one data set, baselines first. `direct` has no teacher to vary."""
+    """The study's arms on one data set, baselines first, but for those that Optuna is still to draw.
+
+    `direct` has no teacher to vary.
+    """
     found: list[Arm] = []
     settings: list[tuple[str, tuple[float | None, ...]]] = [(b, (None,)) for b in study.baselines]
     settings += [
         (name, strengths.of(study.seed, dataset, name))
         for name, strengths in study.penalties.items()
+        if strengths.searcher == "random"
     ]
     for penalty, strengths_ in settings:
         if not PENALTIES[penalty].has_teacher:

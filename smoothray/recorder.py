@@ -31,6 +31,7 @@ class Recorder:
         self.journal = Journal(study)
         self.tracker = Tracker(study)
         self.records: dict[Key, Record] = {}
+        self.decisions: list[dict[str, Any]] = []
         self.delivered: set[Key] = set()
         self._in_doubt: set[Key] = set()
         self._all_in_doubt = True
@@ -78,6 +79,15 @@ class Recorder:
         self.records[key] = record
         self._queue.put(record)
 
+    def decide(self, decision: Mapping[str, Any]) -> None:
+        """Keep what the search decided, so that the next start keeps to it."""
+        self.journal.append("decision", decision=dict(decision))
+        self.decisions.append(dict(decision))
+        if decision["what"] == "stopped":
+            self._changed |= {
+                cell for cell in by_cell(dict(self.records)) if _about(decision, cell)
+            }
+
     def finish(self, timeout: float | None = None) -> int:
         """Deliver what is left; returns how many records MLflow still lacks."""
         self._queue.put(None)
@@ -102,6 +112,8 @@ class Recorder:
                 self.records[key] = entry["record"]
                 by_name[str(key)] = key
                 self.delivered.discard(key)
+            elif entry["kind"] == "decision":
+                self.decisions.append(entry["decision"])
             elif entry["kind"] == "delivered" and entry["to"] == self.tracker.uri:
                 self.delivered |= {by_name[name] for name in entry["keys"] if name in by_name}
         if recorded is not None:
@@ -126,6 +138,8 @@ class Recorder:
                 if key not in self.records:
                     self.records[key] = record
                     self.delivered.add(key)
+            # What the journal has lost; the order in which strengths were drawn is not kept here.
+            self.decisions += [d for d in self.tracker.decisions() if d not in self.decisions]
         else:
             self.delivered.clear()
             self._all_in_doubt = False
@@ -203,11 +217,20 @@ class Recorder:
         for cell in cells:
             try:
                 self._reach()
-                self.tracker.finish_cell(cell, groups[cell], self._complete(cell))
+                stopped = next((d for d in self.decisions if _about(d, cell)), None)
+                self.tracker.finish_cell(cell, groups[cell], self._complete(cell), stopped)
             except Exception as error:
                 self._problem = " ".join(str(error).split())[:300]
                 return
             self._changed.discard(cell)
+
+
+def _about(decision: Mapping[str, Any], cell: Cell) -> bool:
+    """Whether a decision is that the arm of a cell was stopped."""
+    dataset, arm, _ = cell
+    mine = (dataset, arm.penalty, arm.strength, arm.augment, arm.ensemble)
+    names = ("dataset", "penalty", "strength", "augment", "ensemble")
+    return decision["what"] == "stopped" and mine == tuple(decision[name] for name in names)
 
 
 def continued(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ from smoothray.datasets import Dataset, expand, load_dataset
 from smoothray.datasets.specs import did_you_mean
 from smoothray.errors import StudyError
 from smoothray.penalties import PENALTIES
-from smoothray.plan import Job, Key, jobs, keys
+from smoothray.plan import Key, jobs
 from smoothray.recorder import Recorder
 from smoothray.records import Record
+from smoothray.search import Search
 from smoothray.study import Study, load_study
-from smoothray.tracking import Cell
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,18 @@ def run_study(
 
         choose_device("cuda")
     datasets = load_datasets(study, only)
-    wanted = keys(study, datasets, study.trials)
     with Recorder(study.name, study.identity(), say) as recorder:
         refuse_changed_data(recorder.records.values(), datasets)
-        recorded = {key: record["bank"] for key, record in recorder.records.items()}
         failures = {key for key, r in recorder.records.items() if r["status"] == "failed"}
-        todo = jobs(wanted, recorded, again=failures if retry_failed else ())
-        say_plan(study, wanted, todo)
-        due = Counter(key.cell for job in todo for key in job.fits)
-        recorder.start(complete=lambda cell: due[cell] <= 0)
+        again = failures if retry_failed else set()
+        search = Search(study, datasets, recorder.records, recorder.decisions, again)
+        left = say_plan(study, search, recorder.records, again)
+        recorder.start(complete=lambda cell: search.settled(cell[0], cell[1]))
         stopped = False
         try:
             with interruptible():
-                if todo:
-                    _work(study, todo, datasets, wanted, recorder, due, cores)
+                if left:
+                    _work(study, search, datasets, recorder, again, cores)
         except KeyboardInterrupt:
             stopped = True
             say("Stopping: keeping what is recorded …")
@@ -75,34 +73,41 @@ def run_study(
             _finish(recorder, stopped=True)
             raise
         _finish(recorder, stopped)
+        wanted = search.keys()
         records = {key: recorder.records[key] for key in wanted if key in recorder.records}
+        if search.stops:
+            say(f"{_counted(search.stops, 'arm')} did not run to the end ({study.scheduler}).")
     return Outcome(wanted, records, stopped)
 
 
 def _work(
     study: Study,
-    todo: Sequence[Job],
+    search: Search,
     datasets: Mapping[str, Dataset],
-    wanted: Sequence[Key],
     recorder: Recorder,
-    due: Counter[Cell],
+    again: Collection[Key],
     cores: int | None,
 ) -> None:
     # Ray takes a second to load, which commands that do not run a study should not wait for.
-    from smoothray.scheduling import ray_session, run_jobs
+    from smoothray.scheduling import ray_session, run_search
 
-    totals = Counter(key.dataset for key in wanted)
-    done = totals - Counter(key.dataset for job in todo for key in job.fits)
+    known = search.keys()
+    totals = Counter(key.dataset for key in known) + search.to_draw()
+    done = Counter(key.dataset for key in known if key in recorder.records and key not in again)
+    banks = {key: record["bank"] for key, record in recorder.records.items()}
     with (
         ray_session(cores),
         interruptible(),  # once more: Ray has put its own handler in place of ours
         StudyProgress(totals, done) as progress,
-        closing(run_jobs(study, todo, datasets)) as records,
+        closing(run_search(study, search, datasets, banks, again)) as records,
     ):
         for record in records:
             recorder.add(record)
-            due[Key.of(record).cell] -= 1
+            for decision in search.decided():
+                recorder.decide(decision)
             progress.count(record["dataset"], record["status"] == "failed")
+    for decision in search.decided():
+        recorder.decide(decision)
 
 
 def _finish(recorder: Recorder, stopped: bool) -> None:
@@ -149,24 +154,34 @@ def refuse_changed_data(records: Iterable[Record], datasets: Mapping[str, Datase
             )
 
 
-def say_plan(study: Study, wanted: Sequence[Key], todo: Sequence[Job]) -> None:
-    """One line on what there is to do."""
-    left = sum(len(job.fits) for job in todo)
+def say_plan(
+    study: Study, search: Search, recorded: Mapping[Key, Record], again: Collection[Key]
+) -> int:
+    """One line on what there is to do; returns how many fits that may be."""
+    wanted = search.keys()
+    to_draw = sum(search.to_draw().values())
+    banks = {key: record["bank"] for key, record in recorded.items()}
+    todo = jobs(wanted, banks, again)
+    whole = len(wanted) + to_draw
+    left = sum(len(job.fits) for job in todo) + to_draw
     datasets = len({key.dataset for key in wanted})
-    arms = max(Counter(dataset for dataset, _ in {(k.dataset, k.arm) for k in wanted}).values())
-    students = len({key.student for key in wanted})
-    trials = len({key.trial for key in wanted})
+    students, trials = len({key.student for key in wanted}), study.trials
     if not left:
         say(f"{study.name}: all {len(wanted)} fits are recorded already.")
-        return
-    banks = sum(PENALTIES[job.penalty].has_teacher for job in todo)
-    before = f", {len(wanted) - left} recorded already" if left < len(wanted) else ""
+        return 0
+    arms = max(Counter(dataset for dataset, _ in {(k.dataset, k.arm) for k in wanted}).values())
+    arms += max(search.to_draw().values(), default=0) // (students * trials)
+    training = sum(PENALTIES[job.penalty].has_teacher for job in todo)
+    training += to_draw // (students * trials)
+    before = f", {whole - left} recorded already" if left < whole else ""
+    most = "at most " if study.scheduler != "none" else ""
     say(
         f"{study.name}: {_counted(datasets, 'data set')} × {_counted(arms, 'arm')} × "
         + (f"{students} students × " if students > 1 else "")
-        + f"{_counted(trials, 'trial')} = {_counted(len(wanted), 'fit')}{before}; "
-        f"to do: {_counted(left, 'fit')} and {_counted(banks, 'bank')} of teachers."
+        + f"{_counted(trials, 'trial')} = {_counted(whole, 'fit')}{before}; "
+        f"to do: {most}{_counted(left, 'fit')} and {_counted(training, 'bank')} of teachers."
     )
+    return left
 
 
 def _counted(count: int, what: str) -> str:

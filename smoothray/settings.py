@@ -25,6 +25,12 @@ class Strengths(Strict):
     loguniform: tuple[float, float] | None = None
     uniform: tuple[float, float] | None = None
     samples: int = Field(default=5, ge=1, le=1000)
+    searcher: Literal["random", "optuna"] = Field(
+        default="random",
+        description="What draws them: the study's seed alone, or Optuna's TPE, which learns from the "
+        "validation scores of those before; then `samples` arms are drawn in all, augmentation and "
+        "ensemble searched along.",
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> Strengths:
@@ -40,6 +46,8 @@ class Strengths(Strict):
                 )
         if sum(map(bool, (self.values, self.loguniform, self.uniform))) != 1:
             raise ValueError("give a list of strengths, or one of loguniform and uniform")
+        if self.values and self.searcher != "random":
+            raise ValueError("a list of strengths is run whole; 'searcher' takes a distribution")
         return self
 
     def of(self, *names: object) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -52,6 +52,15 @@ class Study(Strict):
         default=(StudentSettings(),), min_length=1, description="Also written `student:`."
     )
     seed: int = Field(default=0, ge=0)
+    scheduler: Literal["none", "asha", "race"] = Field(
+        default="none",
+        description="Whether arms may stop early: after each of `blocks`, those not better than the "
+        "best of the same data set and penalty (race), or not among its best third (asha). Baselines and "
+        "the arms left at the end get all trials.",
+    )
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(5, 10, 25), description="Trials after which `scheduler` looks at an arm."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -101,6 +110,13 @@ class Study(Strict):
     @classmethod
     def _augment(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return axis("augment", value, low=0)
+
+    @field_validator("blocks")
+    @classmethod
+    def _blocks(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if sorted(set(value)) != list(value):
+            raise ValueError("blocks are numbers of trials in rising order, as in [5, 10, 25]")
+        return value
 
     @model_validator(mode="after")
     def _something_to_run(self) -> Study:

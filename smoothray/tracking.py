@@ -26,6 +26,7 @@ Cell = tuple[str, Arm, str]
 TABLE = "trials.parquet"
 IDENTITY = "smoothray.identity"
 DIGEST = "smoothray.digest"
+STOPPED = "smoothray.stopped"
 TABLE_OF_RUNS = {"mlflow.experimentKind": "custom_model_development"}
 """Has MLflow's pages open on the runs, rather than on its tools for language models."""
 QUIET = {
@@ -57,6 +58,7 @@ class Tracker:
         self._identity: dict[str, Any] | None = None
         self._parents: dict[str, str] = {}
         self._tables: dict[str, str] = {}
+        self._decisions: list[dict[str, Any]] = []
 
     def open(self) -> bool:
         """Look for the study's experiment; False if there is none yet.
@@ -83,11 +85,17 @@ class Tracker:
             name = run.data.tags["smoothray.cell"]
             self._parents[name] = run.info.run_id
             self._tables[name] = run.data.tags.get(DIGEST, "")
+            if STOPPED in run.data.tags:
+                self._decisions.append(json.loads(run.data.tags[STOPPED]))
         return True
 
     def holds(self, cell: Cell, records: Iterable[Record]) -> bool:
         """Whether a cell's table held just these records when the study was opened."""
         return self._tables.get(_cell_name(cell)) == _digest(records)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Which arms were stopped, as it was recorded with them."""
+        return self._decisions
 
     def identity(self) -> dict[str, Any] | None:
         """The study's identity as it was recorded."""
@@ -131,8 +139,17 @@ class Tracker:
         for record in records:
             self._child(record)
 
-    def finish_cell(self, cell: Cell, records: list[Record], complete: bool) -> None:
-        """Write a cell's aggregates and its table of all records; end the parent run if it is complete."""
+    def finish_cell(
+        self,
+        cell: Cell,
+        records: list[Record],
+        complete: bool,
+        stopped: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a cell's aggregates and its table of all records; end the parent run if it is complete.
+
+        stopped: the decision that its arm was stopped, if it was.
+        """
         run_id = self._parent(cell)
         with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
             write_parquet(records, Path(folder) / TABLE)
@@ -145,6 +162,8 @@ class Tracker:
                 values[name] = statistics.median(column)
         self._log(run_id, values)
         self._client.set_tag(run_id, DIGEST, _digest(records))
+        if stopped:
+            self._client.set_tag(run_id, STOPPED, json.dumps(dict(stopped)))
         self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED")
 
     def log_report(self, folder: Path, files: Iterable[Path]) -> None:

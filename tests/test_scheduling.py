@@ -13,9 +13,9 @@ import pytest
 from ray.exceptions import OutOfMemoryError
 
 from smoothray.errors import StudyError
-from smoothray.plan import jobs, keys
 from smoothray.records import Record
 from smoothray.running import load_datasets
+from smoothray.search import Search
 from smoothray.study import Study, parse_study
 
 SLOW = {"population_size": 300, "generations": 150}
@@ -45,10 +45,10 @@ def study(**changes: object) -> Study:
 
 
 def run(study: Study) -> list[Record]:
-    from smoothray.scheduling import run_jobs
+    from smoothray.scheduling import run_search
 
     datasets = load_datasets(study)
-    return list(run_jobs(study, jobs(keys(study, datasets, study.trials), {}), datasets))
+    return list(run_search(study, Search(study, datasets, {}), datasets, {}))
 
 
 def fitting() -> list[int]:
@@ -127,7 +127,7 @@ def test_an_actor_that_the_memory_monitor_ended_is_replaced(monkeypatch):
 
     def get_once_out_of_memory(reference):
         value = get(reference)
-        if isinstance(value, dict) and not raised:
+        if isinstance(value, tuple) and not raised:
             raised.append(value)
             raise OutOfMemoryError("the memory monitor ended it")
         return value

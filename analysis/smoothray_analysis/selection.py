@@ -148,13 +148,18 @@ def choose_strengths(records: pd.DataFrame, per_trial: bool = False) -> pd.DataF
     """For each FAMILY, and each trial if wanted, the strength with the best validation R².
 
     records: a row a trial with the columns VISIBLE_STRENGTH; others are not looked at. The median over
-    the trials that finished decides; of equally good strengths the smaller is taken, and one
-    without any finished trial only where there is no other.
+    the trials that finished decides, among the strengths with the most trials recorded, finished or not; of
+    equally good strengths the smaller is taken, and one without any finished trial only where there is
+    no other.
 
     Returns a row a choice: FAMILY, `trial` if per_trial, `strength` (nan where there is none) and
     `score`, the median validation R².
     """
     seen = records[list(VISIBLE_STRENGTH)]
+    # An arm that a race stopped has few trials, and may lead them by luck.
+    arm = seen.groupby([*FAMILY, "strength"], dropna=False)["trial"].transform("nunique")
+    most = arm.groupby([seen[name] for name in FAMILY]).transform("max")
+    seen = seen[arm == most]
     unit = [*FAMILY, "trial"] if per_trial else FAMILY
     score = seen["student_r2_val"].astype(float).where(seen["status"] == "ok")
     table = seen.assign(score=score).groupby([*unit, "strength"], dropna=False)["score"].median()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smoothray.scheduling.runner import run_jobs
+from smoothray.scheduling.runner import run_search
 from smoothray.scheduling.session import ray_session
 
-__all__ = ["ray_session", "run_jobs"]
+__all__ = ["ray_session", "run_search"]

@@ -17,6 +17,8 @@ from smoothray.scheduling.workers import start_actor
 from smoothray.settings import StudentSettings
 
 DEATHS_ALLOWED = 2
+FITS_AT_LEAST, ROOM = 50, 512 * 2**20
+"""An actor is replaced after so many fits if it holds over twice its first memory and so many bytes."""
 START_SECONDS = 900.0
 """How long an actor may take until it is ready; PySR compiles for some minutes where nothing is cached."""
 
@@ -34,16 +36,41 @@ class Fit:
     deadline: float = field(default=0.0)
 
 
-class StudentPool:
-    """As many actors as there are cores, for the whole study."""
+@dataclass(eq=False)
+class Actor:
+    """A student actor: its fits so far, and its memory when it was ready and after its last fit."""
 
-    def __init__(self, size: int, students: Sequence[StudentSettings], seed: int) -> None:
+    handle: Any
+    fits: int = 0
+    at_first: int = 0
+    now: int = 0
+
+    @property
+    def worn(self) -> bool:
+        """Whether its memory has grown so much over many fits that a new process is better."""
+        return self.fits >= FITS_AT_LEAST and self.now > 2 * self.at_first + ROOM
+
+
+class StudentPool:
+    """Student actors, one a core, for the whole study."""
+
+    def __init__(self, students: Sequence[StudentSettings], seed: int) -> None:
         self.students, self.seed = students, seed
-        self.idle: list[Any] = []
-        self.starting: dict[Any, tuple[Any, float]] = {}
-        self.working: dict[Any, tuple[Any, Fit]] = {}
+        self.idle: list[Actor] = []
+        self.starting: dict[Any, tuple[Actor, float]] = {}
+        self.working: dict[Any, tuple[Actor, Fit]] = {}
         self.failed_starts = 0
-        for _ in range(size):
+        self.cores = 1
+
+    @property
+    def size(self) -> int:
+        return len(self.idle) + len(self.starting) + len(self.working)
+
+    def grow(self, waiting: int, cores: int, ahead: int) -> None:
+        """Start actors for the fits that wait, one a core and `ahead` more, which ask for more nodes."""
+        self.cores = cores
+        free = len(self.idle) + len(self.starting)
+        for _ in range(min(waiting - free, cores + ahead - self.size)):
             self._start()
 
     @property
@@ -55,7 +82,8 @@ class StudentPool:
         """Hand a fit to an idle actor."""
         actor = self.idle.pop()
         fit.deadline = time.monotonic() + fit.timeout
-        self.working[actor.fit.remote(fit.dataset, fit.key, fit.lesson, fit.blank)] = (actor, fit)
+        reference = actor.handle.fit.remote(fit.dataset, fit.key, fit.lesson, fit.blank)
+        self.working[reference] = (actor, fit)
 
     def collect(self, done: Sequence[Any]) -> tuple[list[Record], list[Fit]]:
         """Take in what is done: records, and fits to try again because their actor died."""
@@ -66,8 +94,9 @@ class StudentPool:
             elif reference in self.working:
                 actor, fit = self.working.pop(reference)
                 try:
-                    records.append(ray.get(reference))
-                    self.idle.append(actor)
+                    record, actor.now = ray.get(reference)
+                    records.append(record)
+                    self._rest(actor)
                 except RayTaskError as error:
                     self.idle.append(actor)
                     records.append(failed(fit.blank, f"the fit could not run: {error.cause}"))
@@ -89,14 +118,17 @@ class StudentPool:
         """End the actors whose fit, or whose start, is past its time limit."""
         now, records = time.monotonic(), []
         for reference, (actor, deadline) in list(self.starting.items()):
-            if now > deadline:
+            if len(self.idle) + len(self.working) >= self.cores:
+                # It has no core to start on: a node was lost, or is still to come.
+                self.starting[reference] = (actor, now + START_SECONDS)
+            elif now > deadline:
                 del self.starting[reference]
-                ray.kill(actor)
+                ray.kill(actor.handle)
                 self._failed_start(f"one was not ready after {START_SECONDS:g} s")
         for reference, (actor, fit) in list(self.working.items()):
             if now > fit.deadline:
                 del self.working[reference]
-                ray.kill(actor)
+                ray.kill(actor.handle)
                 self._start()
                 records.append(
                     failed(fit.blank, f"the fit passed its time limit of {fit.timeout:g} s")
@@ -108,15 +140,24 @@ class StudentPool:
         starting = (actor for actor, _ in self.starting.values())
         working = (actor for actor, _ in self.working.values())
         for actor in [*self.idle, *starting, *working]:
-            ray.kill(actor)
+            ray.kill(actor.handle)
 
     def _start(self) -> None:
-        actor = start_actor(self.students, self.seed)
-        self.starting[actor.ready.remote()] = (actor, time.monotonic() + START_SECONDS)
+        actor = Actor(start_actor(self.students, self.seed))
+        self.starting[actor.handle.ready.remote()] = (actor, time.monotonic() + START_SECONDS)
 
-    def _take_in(self, actor: Any, reference: Any) -> None:
+    def _rest(self, actor: Actor) -> None:
+        """Back to the idle ones, or replaced where its memory has grown."""
+        actor.fits += 1
+        if actor.worn:
+            ray.kill(actor.handle)
+            self._start()
+        else:
+            self.idle.append(actor)
+
+    def _take_in(self, actor: Actor, reference: Any) -> None:
         try:
-            ray.get(reference)
+            actor.at_first = ray.get(reference)
         except RayError as error:
             self._failed_start(str(error))
         else:
@@ -125,6 +166,7 @@ class StudentPool:
 
     def _failed_start(self, reason: str) -> None:
         self.failed_starts += 1
-        if self.failed_starts > DEATHS_ALLOWED:
+        # A lost node takes all that were starting on it; they are no sign that none can start.
+        if self.failed_starts > DEATHS_ALLOWED + self.size:
             raise StudentError(f"student actors cannot start here: {reason}")
         self._start()

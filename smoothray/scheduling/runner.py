@@ -1,9 +1,13 @@
-"""The loop that keeps every core busy: teacher tasks feed the students' queue, records come out."""
+"""The loop that keeps every core busy: Tune asks for arms, teachers feed the students, records come out."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import math
+import os
+import time
+from collections import OrderedDict, deque
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -12,71 +16,193 @@ from ray.exceptions import RayError
 from smoothray.datasets import Dataset
 from smoothray.errors import StudyError
 from smoothray.penalties import PENALTIES
-from smoothray.plan import Job, Key
+from smoothray.plan import Job, Key, jobs
 from smoothray.records import Record, failed, new_record
+from smoothray.scheduling.desk import Desk, Request
 from smoothray.scheduling.pool import Fit, StudentPool
 from smoothray.scheduling.workers import teach_job
+from smoothray.search import Search
 from smoothray.study import Study
 from smoothray.trial import Trial
 
+LOOK_SECONDS = 5.0
+"""Seconds between looks at the cluster's nodes."""
 TICK = 0.5
 """Seconds between looks at time limits."""
+BANKS_KEPT = 8
+"""Banks whose lessons are kept for arms that differ in augmentation or student alone."""
 
 
-def run_jobs(
-    study: Study, jobs: Sequence[Job], datasets: Mapping[str, Dataset]
+def run_search(
+    study: Study,
+    search: Search,
+    datasets: Mapping[str, Dataset],
+    recorded: Mapping[Key, Collection[int]],
+    again: Collection[Key] = (),
 ) -> Generator[Record, None, None]:
-    """Run the jobs inside a `ray_session`; each record is yielded as soon as it exists.
+    """Run a study's search inside a `ray_session`; each record is yielded as soon as it exists.
 
-    Closing the generator ends all work under way.
+    recorded: the keys that have a record, each with the trials of its bank. again: those of them that are
+    to be done once more. Closing the generator ends all work under way.
     """
-    runner = _Runner(study, jobs, datasets)
+    # Tune takes seconds to load.
+    from smoothray.scheduling.tuning import Tuning
+
+    runner = _Runner(study, datasets)
+    orders = _Orders(search, recorded, again)
+    desk = Desk.options(max_concurrency=10_000).remote()  # type: ignore[attr-defined]
+    tuning = None
     try:
-        yield from runner.run()
+        wanted = search.keys()
+        runner.prepare(sum(key not in recorded or key in again for key in wanted))
+        tuning = Tuning(search, desk, runner.concurrent(search))
+        news = desk.take.remote()
+        while tuning.running:
+            done = runner.wait([news])
+            if news in done:
+                for request in ray.get(news):
+                    runner.add(orders.place(request))
+                news = desk.take.remote()
+            for record in runner.work(done):
+                search.add(record)
+                orders.fill(record)
+                yield record
+            for number, score in orders.answers():
+                desk.answer.remote(number, score)
+        if tuning.error is not None:
+            raise StudyError(f"Ray Tune came to an end by itself: {tuning.error}")
     finally:
+        if tuning is not None:
+            tuning.close()
         runner.close()
+        ray.kill(desk)
+
+
+@dataclass
+class _Order:
+    request: Request
+    missing: set[Key]
+
+
+class _Orders:
+    """What Tune's trials wait for."""
+
+    def __init__(
+        self, search: Search, recorded: Mapping[Key, Collection[int]], again: Collection[Key]
+    ) -> None:
+        self._search = search
+        self._recorded = dict(recorded)
+        self._again = set(again)
+        self._open: list[_Order] = []
+
+    def place(self, request: Request) -> list[Job]:
+        """The jobs that a request comes to; none where all of it is recorded."""
+        turn = request.turn
+        wanted = self._search.wanted(turn.dataset, turn.arm, turn.block)
+        missing = {key for key in wanted if key not in self._recorded or key in self._again}
+        under_way = set().union(*(order.missing for order in self._open)) if self._open else set()
+        self._open.append(_Order(request, missing))
+        # A Tune trial whose process died asks once more for what is being done already.
+        todo = [key for key in wanted if key not in under_way]
+        return jobs(todo, self._recorded, self._again)
+
+    def fill(self, record: Record) -> None:
+        key = Key.of(record)
+        self._recorded[key] = record["bank"]
+        self._again.discard(key)
+        for order in self._open:
+            order.missing.discard(key)
+
+    def answers(self) -> list[tuple[int, float]]:
+        """The scores of what is complete, each with its request's number; nan where all trials failed."""
+        found = []
+        for order in [order for order in self._open if not order.missing]:
+            self._open.remove(order)
+            score = self._search.score(order.request.turn)
+            found.append((order.request.number, math.nan if score is None else score))
+        return found
+
+
+Bank = tuple[str, str, float | None, int, tuple[int, ...]]
 
 
 class _Runner:
-    def __init__(self, study: Study, jobs: Sequence[Job], datasets: Mapping[str, Dataset]) -> None:
-        resources = ray.cluster_resources()
-        self.gpus = resources.get("GPU", 0) if study.teacher.device != "cpu" else 0
-        if study.teacher.device == "cuda" and not self.gpus:
-            raise StudyError("teacher.device is 'cuda', but Ray sees no GPU here; use auto or cpu")
+    """Teachers as tasks, students on a pool of actors, one queue of fits between them."""
+
+    def __init__(self, study: Study, datasets: Mapping[str, Dataset]) -> None:
         self.study = study
+        self.on_cluster = bool(os.environ.get("RAY_ADDRESS"))
+        self._looked = -math.inf
+        self._look_around()
+        # A cluster may start its GPU nodes when they are asked for.
+        if study.teacher.device == "cuda" and not self.gpus and not self.on_cluster:
+            raise StudyError("teacher.device is 'cuda', but Ray sees no GPU here; use auto or cpu")
         self.datasets = datasets
         self.references = {name: ray.put(dataset) for name, dataset in datasets.items()}
         self.settings = {settings.name: settings for settings in study.students}
-        # What needs no teacher comes first: the students have work while the first bank trains.
-        self.jobs = deque(sorted(jobs, key=lambda job: PENALTIES[job.penalty].has_teacher))
+        self.jobs: deque[Job] = deque()
         self.fits: deque[Fit] = deque()
-        self.teaching: dict[Any, Job] = {}
-        cores = max(1, int(resources.get("CPU", 1)))
-        waiting = sum(len(job.fits) for job in jobs)
-        self.pool = StudentPool(min(cores, waiting), study.students, study.seed)
-        share = study.teacher.gpu_share
-        self.most_teaching = int(self.gpus / share) if self.gpus else max(1, cores // 2)
-        # One bank ahead of the students: while they work through one, the next is trained.
-        self.enough_fits = 2 * cores + max(len(job.fits) for job in jobs)
+        self.teaching: dict[Any, Bank] = {}
+        self.learners: dict[Bank, list[Job]] = {}
+        self.lessons: OrderedDict[Bank, dict[int, Any]] = OrderedDict()
+        self.pool = StudentPool(study.students, study.seed)
         self.sizes = {
             name: {part: len(rows) for part, rows in Trial.of(dataset, 0, study.seed).y.items()}
             for name, dataset in datasets.items()
         }
 
-    def run(self) -> Iterator[Record]:
-        while self.jobs or self.fits or self.teaching or self.pool.working:
-            self._launch()
-            waits = [*self.teaching, *self.pool.waits]
-            done, _ = ray.wait(waits, num_returns=len(waits), timeout=0)
-            if not done:
-                done, _ = ray.wait(waits, num_returns=1, timeout=TICK)
-            for reference in done:
-                if reference in self.teaching:
-                    yield from self._taught(self.teaching.pop(reference), reference)
-            records, again = self.pool.collect(done)
-            self.fits.extendleft(again)
-            yield from records
-            yield from self.pool.end_overdue()
+    def _look_around(self) -> None:
+        """See what nodes there are now: they come and go."""
+        if time.monotonic() < self._looked + LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        resources = ray.cluster_resources()
+        device = self.study.teacher.device
+        self.cores = max(1, int(resources.get("CPU", 1)))
+        self.gpus = resources.get("GPU", 0.0) if device != "cpu" else 0.0
+        self.use_gpus = bool(self.gpus) or (device == "cuda" and self.on_cluster)
+        share = self.study.teacher.gpu_share
+        self.most_teaching = (
+            int(max(self.gpus, 1) / share) if self.use_gpus else max(1, self.cores // 2)
+        )
+
+    def concurrent(self, search: Search) -> int:
+        """How many arms to have under way: enough that neither students nor teachers wait for Tune."""
+        fits = search.blocks[0] * len(self.study.students)
+        return max(4, 2 + -(-2 * self.cores // fits), 2 * self.most_teaching)
+
+    def prepare(self, fits: int) -> None:
+        """Start the students' actors, which takes seconds, while Tune starts."""
+        self.pool.grow(fits, self.cores, 0)
+
+    def add(self, todo: Iterable[Job]) -> None:
+        for job in todo:
+            # What needs no teacher comes first: the students have work while the first bank trains.
+            if PENALTIES[job.penalty].has_teacher:
+                self.jobs.append(job)
+            else:
+                self.jobs.appendleft(job)
+
+    def wait(self, more: list[Any]) -> list[Any]:
+        """Launch what can be launched, and wait until there is news, or TICK."""
+        self._look_around()
+        self._launch()
+        waits = [*more, *self.teaching, *self.pool.waits]
+        done, _ = ray.wait(waits, num_returns=len(waits), timeout=0)
+        if not done:
+            done, _ = ray.wait(waits, num_returns=1, timeout=TICK)
+        return list(done)
+
+    def work(self, done: Iterable[Any]) -> Iterator[Record]:
+        """Take in what is done."""
+        done = list(done)
+        for reference in done:
+            if reference in self.teaching:
+                yield from self._taught(self.teaching.pop(reference), reference)
+        records, again = self.pool.collect(done)
+        self.fits.extendleft(again)
+        yield from records
+        yield from self.pool.end_overdue()
 
     def close(self) -> None:
         for reference in self.teaching:
@@ -84,40 +210,69 @@ class _Runner:
         self.pool.close()
 
     def _launch(self) -> None:
-        while (
-            self.jobs
-            and len(self.teaching) < self.most_teaching
-            and len(self.fits) < self.enough_fits
-        ):
-            job = self.jobs.popleft()
-            if PENALTIES[job.penalty].has_teacher:
-                share = {"num_gpus": self.study.teacher.gpu_share} if self.gpus else {}
-                task = teach_job.options(**share) if share else teach_job
-                reference = task.remote(
-                    self.references[job.dataset], job, self.study.teacher, self.study.seed
-                )
-                self.teaching[reference] = job
-            else:
+        # One bank ahead of the students: while they work through one, the next is trained.
+        while self.jobs and len(self.fits) < 2 * self.cores + len(self.jobs[0].fits):
+            job = self.jobs[0]
+            bank = (job.dataset, job.penalty, job.strength, job.ensemble, job.trials)
+            if not PENALTIES[job.penalty].has_teacher:
                 self.fits += [self._fit(job, key, None) for key in job.fits]
+            elif bank in self.lessons:
+                self.lessons.move_to_end(bank)
+                self._queue(job, self.lessons[bank])
+            elif bank in self.learners:
+                self.learners[bank].append(job)
+            elif len(self.teaching) < self.most_teaching:
+                self.learners[bank] = [job]
+                self.teaching[self._teach(job)] = bank
+            else:
+                break
+            self.jobs.popleft()
+        self.pool.grow(len(self.fits), self.cores, max(4, self.cores) if self.on_cluster else 0)
         while self.fits and self.pool.idle:
             self.pool.submit(self.fits.popleft())
 
-    def _taught(self, job: Job, reference: Any) -> Iterator[Record]:
+    def _teach(self, job: Job) -> Any:
+        share = self.study.teacher.gpu_share
+        # Without a GPU, over all nodes: Ray would put what asks for no core onto one.
+        options = {"num_gpus": share} if self.use_gpus else {"scheduling_strategy": "SPREAD"}
+        task = teach_job.options(**options)
+        return task.remote(
+            self.references[job.dataset],
+            job,
+            self.study.augment,
+            self.study.teacher,
+            self.study.seed,
+        )
+
+    def _taught(self, bank: Bank, reference: Any) -> Iterator[Record]:
         """Queue the fits of a bank that is trained; a failed teacher is a failed record."""
+        waiting = self.learners.pop(bank)
+        trials = waiting[0].trials
         try:
-            lessons = dict(zip(job.trials, ray.get(reference), strict=True))
+            lessons = dict(zip(trials, ray.get(reference), strict=True))
         except RayError as error:
             cause = getattr(error, "cause", None) or error
-            lessons = dict.fromkeys(job.trials, f"the teachers could not be trained: {cause}")
-        stored: dict[int, Any] = {}
-        for key in job.fits:
-            lesson = lessons[key.trial]
-            if isinstance(lesson, str):
-                yield failed(self._blank(job, key), lesson)
-                continue
-            if key.trial not in stored:
-                stored[key.trial] = ray.put(lesson)
-            self.fits.append(self._fit(job, key, stored[key.trial]))
+            lessons = dict.fromkeys(trials, f"the teachers could not be trained: {cause}")
+        stored = {
+            trial: lesson if isinstance(lesson, str) else ray.put(lesson)
+            for trial, lesson in lessons.items()
+        }
+        if not any(isinstance(lesson, str) for lesson in stored.values()):
+            self.lessons[bank] = stored
+            while len(self.lessons) > BANKS_KEPT:
+                self.lessons.popitem(last=False)
+        for job in waiting:
+            for key in job.fits:
+                if isinstance(stored[key.trial], str):
+                    yield failed(self._blank(job, key), str(stored[key.trial]))
+            self._queue(job, stored)
+
+    def _queue(self, job: Job, stored: Mapping[int, Any]) -> None:
+        self.fits += [
+            self._fit(job, key, stored[key.trial])
+            for key in job.fits
+            if not isinstance(stored[key.trial], str)
+        ]
 
     def _fit(self, job: Job, key: Key, lesson: Any) -> Fit:
         timeout = self.settings[key.student].timeout

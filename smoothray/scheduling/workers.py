@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,11 +19,11 @@ from smoothray.trial import Lesson, Trial, distil, teacher_fields
 
 # No cores are asked for: the student actors hold them all for the whole study, and neither kind of work
 # may wait for the other. The runner bounds how many teacher tasks there are at a time.
-@ray.remote(num_cpus=0, max_retries=2)
+@ray.remote(num_cpus=0, max_retries=4)
 def teach_job(
-    dataset: Dataset, job: Job, settings: TeacherSettings, seed: int
+    dataset: Dataset, job: Job, augments: Sequence[int], settings: TeacherSettings, seed: int
 ) -> list[Lesson | str]:
-    """The lessons of a job's trials, or the reasons why their teachers failed."""
+    """The lessons of a job's trials with new points for all `augments`, or why their teachers failed."""
     import torch
 
     from smoothray.teachers.teach import teach
@@ -30,7 +32,7 @@ def teach_job(
     torch.set_num_threads(1)
     trials = [Trial.of(dataset, number, seed) for number in job.trials]
     strengths = [job.strength or 0.0] * len(trials)
-    return teach(trials, job.penalty, strengths, job.ensemble, job.augments, settings)
+    return teach(trials, job.penalty, strengths, job.ensemble, augments, settings)
 
 
 @ray.remote(num_cpus=1, num_gpus=0, max_restarts=0, max_task_retries=0)
@@ -42,14 +44,22 @@ class StudentActor:
         self.students = {settings.name: settings.build() for settings in students}
         self.seed = seed
 
-    def ready(self) -> bool:
-        """Load the programs and let them compile, so that no fit's time limit pays for it."""
+    def ready(self) -> int:
+        """Load the programs and let them compile, so that no fit's time limit pays for it.
+
+        Returns the process's memory in bytes, as `fit` does.
+        """
         for student in self.students.values():
             student.warm_up()
-        return True
+        return memory()
 
-    def fit(self, dataset: Dataset, key: Key, lesson: Lesson | None, blank: Record) -> Record:
-        """The record of a trial; failed, with the reason, where no formula came of it."""
+    def fit(
+        self, dataset: Dataset, key: Key, lesson: Lesson | None, blank: Record
+    ) -> tuple[Record, int]:
+        """The record of a trial, failed where no formula came of it, and the process's memory after it."""
+        return self._record(dataset, key, lesson, blank), memory()
+
+    def _record(self, dataset: Dataset, key: Key, lesson: Lesson | None, blank: Record) -> Record:
         trial = Trial.of(dataset, key.trial, self.seed)
         record = {**blank, **(teacher_fields(trial, lesson) if lesson else {})}
         student, settings = self.students[key.student], self.settings[key.student]
@@ -62,6 +72,15 @@ class StudentActor:
             return failed(record, str(error))
         except Exception as error:  # a study of thousands of fits must outlive one of them
             return failed(record, f"{type(error).__name__}: {error}")
+
+
+def memory() -> int:
+    """Bytes of memory that this process holds; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
 
 
 def start_actor(students: Sequence[StudentSettings], seed: int) -> Any:

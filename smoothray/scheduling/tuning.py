@@ -1,0 +1,162 @@
+"""One Ray Tune run for a whole study: a Tune trial is an arm on a data set, and only coordinates.
+
+Its searcher and its scheduler ask the study's own Search. A Tune trial is a light process on the head that
+hands an arm's block of trials to the desk and waits; without early stopping that is all of them. The teachers
+and students that do the work are scheduled by the driver's loop. An arm that goes on after a block does so as
+a new Tune trial: pausing one costs a process, a new one 0.2 s.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from typing import Any
+
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # resuming is by our own records
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import ray
+from ray import tune
+from ray.tune import PlacementGroupFactory, Stopper, Trainable
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from smoothray.search import Search, Wait
+
+# A core is held by a student each, so a trial may ask for none. Ray refuses a trial that asks for nothing;
+# every head has this resource, and it keeps trials there.
+RESOURCES = {"CPU": 0, "node:__internal_head__": 0.001}
+RETRIES = 3
+
+
+class ArmTrial(Trainable):
+    """A block of an arm's trials on a data set: one step."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.config_now = config
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        desk, turn = self.config_now["desk"], self.config_now["turn"]
+        return {"score": ray.get(desk.ask.remote(turn)), "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: an arm's state is its records."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing."""
+
+
+class NotSaved:
+    """Stays in this process. Tune pickles its parts for a resume that is never made: ours is by records."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return object, ()
+
+
+class StudySearcher(NotSaved, Searcher):
+    """Tune's way to ask a Search for the next arm."""
+
+    def __init__(self, search: Search, desk: Any) -> None:
+        super().__init__(metric="score", mode="max")
+        self.search, self.desk = search, desk
+
+    def suggest(self, trial_id: str) -> Any:
+        found = self.search.next()
+        if found is None:
+            return Searcher.FINISHED
+        if isinstance(found, Wait):
+            return None
+        return {"turn": found, "desk": self.desk}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """The scheduler hears of it with the arm."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what was drawn and decided is in the journal."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
+
+
+class StudyScheduler(NotSaved, FIFOScheduler):
+    """Tune's way to tell a Search that a turn has ended; the Search stops the arm or has it go on."""
+
+    def __init__(self, search: Search) -> None:
+        super().__init__()
+        self.search = search
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        self.search.done(trial.config["turn"])
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        self.search.given_up(trial.config["turn"])
+
+
+class Ended(NotSaved, Stopper):
+    """Ends all trials once the driver says so."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self.event.is_set()
+
+    def stop_all(self) -> bool:
+        return self.event.is_set()
+
+
+class Tuning:
+    """Tune at work in a thread of the driver."""
+
+    def __init__(self, search: Search, desk: Any, concurrent: int) -> None:
+        self.error: BaseException | None = None
+        self._ended = Ended()
+        self._folder = tempfile.mkdtemp(prefix="smoothray-tune-")
+        self._tuner = tune.Tuner(
+            tune.with_resources(ArmTrial, PlacementGroupFactory([RESOURCES])),
+            tune_config=tune.TuneConfig(
+                search_alg=StudySearcher(search, desk),
+                scheduler=StudyScheduler(search),
+                num_samples=-1,
+                max_concurrent_trials=concurrent,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=self._folder,
+                verbose=0,
+                stop=self._ended,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        self._thread = threading.Thread(target=self._fit, name="tune", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """End Tune; what it has under way is given up."""
+        self._ended.event.set()
+        self._thread.join(timeout)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _fit(self) -> None:
+        try:
+            errors = self._tuner.fit().errors
+            if errors:
+                self.error = errors[0]
+        except BaseException as error:
+            self.error = error

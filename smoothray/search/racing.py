@@ -1,0 +1,67 @@
+"""When an arm may stop before it has all its trials: racing, and successive halving.
+
+Both look at validation scores of one (data set, penalty) and at nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from smoothray_analysis.paired import signed_rank
+
+Scores = Mapping[int, float]
+"""An arm's validation score by trial; trials that failed are left out."""
+
+ALPHA = 0.05
+WORTH = 0.002
+"""An R² gain below this is not worth more trials: it keeps ties from running to the end."""
+FEWEST = 5
+"""Pairs below which no test is made: one-sided, five that all agree give p = 1/32."""
+ETA = 3
+
+
+def race(mine: Scores, others: Mapping[str, Scores]) -> str | None:
+    """Why an arm should stop, or None.
+
+    mine: the arm's scores. others: those of the arms still in the race, by name. The incumbent is the one
+    with the highest median on the trials that it shares with the arm. The arm stops where a one-sided
+    signed-rank test at level ALPHA rejects that it is better than the incumbent by WORTH or more: it is then
+    worse, or so close that to find out would be futile.
+
+    As in irace (López-Ibáñez et al. 2016, after Birattari et al. 2002), arms are compared on the same
+    instances, here trials, with a paired test after each block; there by a Friedman or t-test, here by the
+    signed-rank test, whose p does not hang on one wild R². The level holds for one look at one
+    pair: several looks and the choice of the incumbent make a false stop more likely than ALPHA.
+    """
+    best, name = None, ""
+    for other, theirs in others.items():
+        shared = sorted(mine.keys() & theirs.keys())
+        if len(shared) < FEWEST:
+            continue
+        difference = np.array([mine[trial] - theirs[trial] for trial in shared])
+        level = float(np.median([theirs[trial] for trial in shared]))
+        if best is None or level > best[0]:
+            best, name = (level, difference), other
+    if best is None:
+        return None
+    difference = best[1]
+    test = signed_rank(difference - WORTH)
+    if test.minus > test.plus and test.p / 2 <= ALPHA:
+        return (
+            f"not better than {name} on {len(difference)} shared trials: median difference "
+            f"{np.median(difference):+.4f}, p = {test.p / 2:.3f}"
+        )
+    return None
+
+
+def halve(mine: float, others: Sequence[float], eta: int = ETA) -> str | None:
+    """Why an arm should stop by asynchronous successive halving (ASHA, Li et al. 2020), or None.
+
+    mine: the arm's median score after a block. others: the medians after the same block of all arms that
+    have come so far, stopped ones too. The best 1/eta go on.
+    """
+    cutoff = float(np.percentile([mine, *others], 100 * (1 - 1 / eta)))
+    if len(others) and mine < cutoff:
+        return f"median {mine:.4f} is not among the best 1/{eta} of {len(others) + 1}: {cutoff:.4f}"
+    return None
