@@ -131,6 +131,33 @@ def _this_program() -> str:
 
 
 @app.command()
+def plan(
+    study: Annotated[Path, typer.Argument(help="A study file.")],
+    datasets: Annotated[str, typer.Option(help="Only these of its data sets.")] = "",
+    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores to plan for.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs to plan for.")] = None,
+    seconds: Annotated[
+        float,
+        typer.Option(min=0, help="How long to time fits and banks that are not recorded yet."),
+    ] = 60,
+) -> None:
+    """Say what a study will cost, before anything runs."""
+    from smoothray.outlook import plan as print_plan
+
+    only = [part.strip() for part in datasets.split(",") if part.strip()]
+    print_plan(_load(study, {"trials": trials}, {}, None), only, cores, gpus, seconds)
+
+
+@app.command()
+def status(study: Annotated[Path, typer.Argument(help="A study file.")]) -> None:
+    """Say how far a study is, while it runs or after."""
+    from smoothray.outlook import status as print_status
+
+    print_status(_load(study, {}, {}, None))
+
+
+@app.command()
 def distill(
     file: Annotated[Path, typer.Argument(help="A CSV, TSV or Parquet file.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],

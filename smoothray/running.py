@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smoothray.console import StudyProgress, say
 from smoothray.datasets import Dataset, expand, load_dataset
@@ -73,7 +74,7 @@ def run_study(
             _finish(recorder, stopped=True)
             raise
         _finish(recorder, stopped)
-        wanted = search.keys()
+        wanted = search.known_keys()
         records = {key: recorder.records[key] for key in wanted if key in recorder.records}
         if search.stops:
             say(f"{_counted(search.stops, 'arm')} did not run to the end ({study.scheduler}).")
@@ -91,7 +92,7 @@ def _work(
     # Ray takes a second to load, which commands that do not run a study should not wait for.
     from smoothray.scheduling import ray_session, run_search
 
-    known = search.keys()
+    known = search.known_keys()
     totals = Counter(key.dataset for key in known) + search.to_draw()
     done = Counter(key.dataset for key in known if key in recorder.records and key not in again)
     banks = {key: record["bank"] for key, record in recorder.records.items()}
@@ -158,7 +159,7 @@ def say_plan(
     study: Study, search: Search, recorded: Mapping[Key, Record], again: Collection[Key]
 ) -> int:
     """One line on what there is to do; returns how many fits that may be."""
-    wanted = search.keys()
+    wanted = search.known_keys()
     to_draw = sum(search.to_draw().values())
     banks = {key: record["bank"] for key, record in recorded.items()}
     todo = jobs(wanted, banks, again)
@@ -208,27 +209,38 @@ def study_name(study: str) -> str:
     return load_study(study).name if is_file else study
 
 
-def recorded_study(study: str) -> tuple[str, list[Record]]:
-    """The name and the records of a study, by its file or its name. Raises StudyError if it has none."""
+def known_records(name: str) -> tuple[dict[Key, Record], list[dict[str, Any]]]:
+    """What is recorded of a study, in the journal or in MLflow, and what its search decided."""
     from smoothray.journal import Journal
     from smoothray.tracking import Tracker
 
-    name = study_name(study)
-    found = {
-        Key.of(entry["record"]): entry["record"]
-        for entry in Journal(name).entries()
-        if entry["kind"] == "record"
-    }
+    found, decisions = {}, []
+    for entry in Journal(name).entries():
+        if entry["kind"] == "record":
+            found[Key.of(entry["record"])] = entry["record"]
+        elif entry["kind"] == "decision":
+            decisions.append(entry["decision"])
     tracker = Tracker(name)
     try:
         if tracker.open():
             for record in tracker.records(found):
                 found.setdefault(Key.of(record), record)
+            decisions += [d for d in tracker.decisions() if d not in decisions]
     except ConnectionError as error:
         say(f"{error}. Reading the journal alone.")
+    return found, decisions
+
+
+def recorded_study(study: str) -> tuple[str, list[Record]]:
+    """The name and the records of a study, by its file or its name. Raises StudyError if it has none."""
+    from smoothray.journal import Journal
+    from smoothray.tracking import tracking_uri
+
+    name = study_name(study)
+    found, _ = known_records(name)
     if not found:
         raise StudyError(
-            f"no records of a study '{name}' in {Journal(name).path} or in MLflow at {tracker.uri}; "
+            f"no records of a study '{name}' in {Journal(name).path} or in MLflow at {tracking_uri()}; "
             "run it first, or set MLFLOW_TRACKING_URI to where it was recorded"
         )
     return name, list(found.values())

@@ -53,7 +53,7 @@ def run_search(
     desk = Desk.options(max_concurrency=10_000).remote()  # type: ignore[attr-defined]
     tuning = None
     try:
-        wanted = search.keys()
+        wanted = search.known_keys()
         runner.prepare(sum(key not in recorded or key in again for key in wanted))
         tuning = Tuning(search, desk, runner.concurrent(search))
         news = desk.take.remote()

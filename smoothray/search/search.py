@@ -45,6 +45,11 @@ class Group:
     stopped: dict[Arm, str] = field(default_factory=dict)
     met: dict[Arm, None] = field(default_factory=dict)
 
+    @property
+    def undrawn(self) -> int:
+        """How many arms are still to be drawn."""
+        return max(0, self.draws.total - len({*self.draws.listed, *self.met}))
+
 
 class Search:
     """Which arm of which data set comes next, for how many trials, and which need not go on.
@@ -189,7 +194,7 @@ class Search:
                 self.wanted(dataset, arm, len(self.blocks) - 1)
             )
 
-    def keys(self) -> list[Key]:
+    def known_keys(self) -> list[Key]:
         """The trials of all arms that are known: all of those that run, what is recorded of the stopped."""
         with self._lock:
             found = []
@@ -205,8 +210,7 @@ class Search:
         with self._lock:
             found: Counter[str] = Counter()
             for group in self.groups:
-                arms_left = max(0, group.draws.total - len({*group.draws.listed, *group.met}))
-                found[group.dataset] += arms_left * self.blocks[-1] * len(self._students)
+                found[group.dataset] += group.undrawn * self.blocks[-1] * len(self._students)
             return +found
 
     @property
