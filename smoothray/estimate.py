@@ -58,14 +58,12 @@ class Estimate:
     wall: float
 
 
-def recorded_costs(
-    study: Study, datasets: Mapping[str, Dataset], records: Iterable[Record]
-) -> Costs:
-    """Medians of what was recorded."""
+def recorded_costs(study: Study, rows: Mapping[str, int], records: Iterable[Record]) -> Costs:
+    """Medians of what was recorded. rows: training rows of each data set."""
     fits: dict[tuple[str, str], list[float]] = {}
     networks: dict[tuple[str, str], list[float]] = {}
     for record in records:
-        if record["dataset"] not in datasets or record["student_seconds"] is None:
+        if record["dataset"] not in rows or record["student_seconds"] is None:
             continue
         fits.setdefault((record["dataset"], record["student"]), []).append(
             record["student_seconds"]
@@ -73,7 +71,7 @@ def recorded_costs(
         if record["teacher_seconds"] is not None:
             key = (record["dataset"], record["penalty"])
             networks.setdefault(key, []).append(record["teacher_seconds"] / record["ensemble"])
-    costs = Costs(_rows(study, datasets), batch=study.teacher.batch_size)
+    costs = Costs(rows, batch=study.teacher.batch_size)
     costs.fits = {key: statistics.median(values) for key, values in fits.items()}
     costs.networks = {key: statistics.median(values) for key, values in networks.items()}
     return costs
@@ -122,8 +120,12 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             costs.networks[name, penalty] = (time.perf_counter() - start) / len(trials)
 
 
-def estimate(study: Study, todo: Sequence[Job], costs: Costs, cores: int, gpus: float) -> Estimate:
+def estimate(
+    study: Study, todo: Sequence[Job], costs: Costs | None, cores: int, gpus: float
+) -> Estimate:
     """What the jobs come to on so many cores and GPUs, played through as the scheduler would.
+
+    costs: None to count jobs alone.
 
     Without a GPU, banks take cores from the fits. GPUs are taken to train a bank as fast as this machine's
     device does.
@@ -138,7 +140,8 @@ def estimate(study: Study, todo: Sequence[Job], costs: Costs, cores: int, gpus: 
     for job in sorted(todo, key=lambda job: PENALTIES[job.penalty].has_teacher):
         ready = START_SECONDS
         if PENALTIES[job.penalty].has_teacher:
-            seconds = costs.network(job.dataset, job.penalty) * len(job.trials) * job.ensemble
+            network = costs.network(job.dataset, job.penalty) if costs else 0.0
+            seconds = network * len(job.trials) * job.ensemble
             begin = max(heapq.heappop(teachers), START_SECONDS)
             if not gpus:
                 begin = max(begin, heapq.heappop(workers))
@@ -148,7 +151,7 @@ def estimate(study: Study, todo: Sequence[Job], costs: Costs, cores: int, gpus: 
             total_bank += seconds
             banks += 1
         for key in job.fits:
-            seconds = costs.fit(key.dataset, key.student)
+            seconds = costs.fit(key.dataset, key.student) if costs else 0.0
             end = max(heapq.heappop(workers), ready) + seconds
             heapq.heappush(workers, end)
             total_fit += seconds
@@ -165,7 +168,8 @@ def _a_strength(study: Study, dataset: str, penalty: str) -> float:
     return sorted(known)[len(known) // 2]
 
 
-def _rows(study: Study, datasets: Mapping[str, Dataset]) -> dict[str, int]:
+def training_rows(study: Study, datasets: Mapping[str, Dataset]) -> dict[str, int]:
+    """Training rows of each data set."""
     return {name: len(Trial.of(d, 0, study.seed).y["train"]) for name, d in datasets.items()}
 
 

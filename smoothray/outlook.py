@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from smoothray.console import err, out, rows_table, show
-from smoothray.datasets import Dataset
-from smoothray.estimate import Costs, estimate, measure, recorded_costs
+from smoothray.datasets import Dataset, expand
+from smoothray.estimate import Costs, estimate, measure, recorded_costs, training_rows
 from smoothray.plan import Arm, Job, Key, jobs
 from smoothray.records import Record
 from smoothray.running import known_records, load_datasets
@@ -28,7 +28,7 @@ def plan(
     datasets = load_datasets(study, only)
     records, decisions = known_records(study.name)
     search, todo = _todo(study, datasets, records, decisions)
-    costs = recorded_costs(study, datasets, records.values())
+    costs = recorded_costs(study, training_rows(study, datasets), records.values())
     with err.status("timing fits and banks on this machine"):
         measure(study, datasets, costs, seconds)
     cores = cores or os.cpu_count() or 1
@@ -51,8 +51,8 @@ def plan(
 
 
 def status(study: Study) -> None:
-    """Print how far a study is: recorded, failed, stopped, and what is left."""
-    datasets = load_datasets(study)
+    """Print how far a study is: recorded, failed, stopped, and what is left. Needs no data."""
+    datasets = [spec.name for spec in expand(study.datasets)]
     records, decisions = known_records(study.name)
     search, todo = _todo(study, datasets, records, decisions)
     left = Counter(key.dataset for job in todo for key in job.fits)
@@ -60,7 +60,7 @@ def status(study: Study) -> None:
     mine = [key for key in search.known_keys() if key in records]
     failed = Counter(key.dataset for key in mine if records[key]["status"] == "failed")
     stopped = Counter(group.dataset for group in search.groups for _ in group.stopped)
-    rows = [
+    table = [
         (
             name,
             f"{wanted[name] - left[name]} of {wanted[name]}",
@@ -69,14 +69,16 @@ def status(study: Study) -> None:
         )
         for name in datasets
     ]
-    show(rows_table(study.name, ("data set", "recorded", "failed", "arms stopped early"), rows))
+    show(rows_table(study.name, ("data set", "recorded", "failed", "arms stopped early"), table))
     if not todo:
         out.print("Everything is recorded.")
         return
-    costs = recorded_costs(study, datasets, records.values())
-    found = estimate(study, todo, costs, os.cpu_count() or 1, 0.0)
+    rows = {record["dataset"]: record["n_train"] for record in records.values()}
+    costs = recorded_costs(study, rows, records.values())
+    known = {job.dataset for job in todo} <= rows.keys() and bool(costs.fits)
+    found = estimate(study, todo, costs if known else None, os.cpu_count() or 1, 0.0)
     text = f"Left: {found.fits} fits and {found.banks} banks of teachers"
-    if costs.fits:
+    if known:
         text += f", about {hours(found.wall)} on this machine's {os.cpu_count()} cores"
     out.print(text + ".", highlight=False, soft_wrap=True)
 
@@ -94,7 +96,7 @@ def hours(seconds: float) -> str:
 
 def _todo(
     study: Study,
-    datasets: Mapping[str, Dataset],
+    datasets: Iterable[str],
     records: Mapping[Key, Record],
     decisions: Sequence[Decision],
 ) -> tuple[Search, list[Job]]:

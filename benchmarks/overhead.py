@@ -1,0 +1,175 @@
+"""What scheduling costs: a study's wall time beside the work in it, and beside the usual way of running it.
+
+    python benchmarks/overhead.py [--cores 2] [--trials 20] [--only study|usual]
+
+First part: a study of 4 data sets × 10 arms. Its wall time, start and end included, over (seconds of fits
+and banks) / cores; these seconds are measured afterwards, one after another in this process, on a sample of
+the same fits and banks. Second part: 2 data sets × 3 strengths × 4 trials once as a study, once as people
+usually write it, one Ray Tune trial for one network, one Operon fit and one MLflow run. Data sets come from
+scikit-learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+STUDY = """
+name: overhead
+datasets: [sklearn:diabetes, sklearn:friedman1, sklearn:friedman3, sklearn:iris]
+trials: {trials}
+penalties: {{jacobian: [0.003, 0.01, 0.03, 0.1], lipschitz: [0.01, 0.03, 0.1], weight_decay: [0.001]}}
+student: {{budget: quick}}
+"""
+SMALL = """
+name: small
+datasets: [sklearn:diabetes, sklearn:friedman1]
+trials: 4
+baselines: []
+penalties: {jacobian: [0.01, 0.1, 1.0]}
+student: {budget: quick}
+"""
+SAMPLE = 40
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--only", choices=("study", "usual"))
+    options = parser.parse_args()
+    if options.only != "usual":
+        overhead(options.cores, options.trials)
+    if options.only != "study":
+        beside_the_usual_way(options.cores)
+
+
+def run(text: str, cores: int, folder: Path) -> float:
+    """Seconds that `smoothray run` takes for a study, as a process."""
+    (folder / "study.yaml").write_text(text)
+    kept = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")}
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", "from smoothray.cli import main; main()", "run", "study.yaml", "--cores",
+        str(cores)], cwd=folder, env=kept | {"SMOOTHRAY_JOURNAL": str(folder)}, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return time.perf_counter() - start
+
+
+def overhead(cores: int, trials: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        wall = run(STUDY.format(trials=trials), cores, folder)
+        fits, work = alone(folder / "study.yaml")
+    print(
+        f"{fits} fits: wall {wall:.0f} s, work {work:.0f} s on one core, "
+        f"wall / (work / {cores}) = {wall / (work / cores):.3f}"
+    )
+
+
+def alone(study_file: Path) -> tuple[int, float]:
+    """The number of a study's fits, and the seconds that its fits and banks take one after another."""
+    import torch
+
+    from smoothray.plan import Key, arms
+    from smoothray.running import load_datasets
+    from smoothray.study import load_study
+    from smoothray.teachers.teach import teach
+    from smoothray.trial import Trial, distil
+
+    torch.set_num_threads(1)
+    study = load_study(study_file)
+    datasets = load_datasets(study)
+    student = study.students[0].build()
+    student.warm_up()
+    cells = [(name, arm) for name in datasets for arm in arms(study, name)]
+    random.Random(0).shuffle(cells)
+    bank_seconds, banks, fit_seconds, fits = 0.0, 0, 0.0, 0
+    for name, arm in cells[: SAMPLE // 2]:
+        trials = [Trial.of(datasets[name], i, study.seed) for i in range(study.trials)]
+        lessons = [None] * len(trials)
+        if arm.penalty != "direct":
+            start = time.perf_counter()
+            lessons = teach(
+                trials, arm.penalty, [arm.strength or 0.0] * len(trials), 1, [0], study.teacher
+            )
+            bank_seconds += time.perf_counter() - start
+            banks += 1
+        for key in [Key(name, arm, student.name, i) for i in (0, 1)]:
+            start = time.perf_counter()
+            distil(trials[key.trial], lessons[key.trial], 0, student, study.students[0].selection)
+            fit_seconds += time.perf_counter() - start
+            fits += 1
+    taught = sum(arm.penalty != "direct" for _, arm in cells)
+    whole = len(cells) * study.trials
+    return whole, bank_seconds / banks * taught + fit_seconds / fits * whole
+
+
+def beside_the_usual_way(cores: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        study = run(SMALL, cores, Path(name))
+    with tempfile.TemporaryDirectory() as name:
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", USUAL, name, str(cores)], check=True, capture_output=True
+        )
+        usual = time.perf_counter() - start
+    print(
+        f"24 networks and formulas: as a study {study:.0f} s, one Tune trial each {usual:.0f} s: "
+        f"{usual / study:.1f} times"
+    )
+
+
+USUAL = """
+import os, sys
+folder, cores = sys.argv[1], int(sys.argv[2])
+os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+import mlflow, ray
+from ray import tune
+mlflow.set_experiment("usual")
+
+def one(config):
+    import mlflow, torch
+    from smoothray.datasets import load_dataset, parse_spec
+    from smoothray.settings import TeacherSettings
+    from smoothray.students import make_student
+    from smoothray.teachers.teach import teach
+    from smoothray.trial import Trial, distil
+    torch.set_num_threads(1)
+    mlflow.set_tracking_uri(config["uri"])
+    mlflow.set_experiment("usual")
+    trial = Trial.of(load_dataset(parse_spec(config["dataset"])), config["trial"], 0)
+    (lesson,) = teach([trial], "jacobian", [config["strength"]], 1, [0], TeacherSettings())
+    student = make_student("operon", budget="quick")
+    found = distil(trial, lesson, 0, student, "fidelity")
+    with mlflow.start_run():
+        mlflow.log_params({k: config[k] for k in ("dataset", "strength", "trial")})
+        mlflow.log_metrics({"student_r2_test": found["student_r2_test"], "complexity": found["complexity"]})
+        mlflow.set_tag("formula", found["formula"])
+    tune.report({"score": found["student_r2_val"]})
+
+ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False)
+space = {
+    "uri": os.environ["MLFLOW_TRACKING_URI"],
+    "dataset": tune.grid_search(["sklearn:diabetes", "sklearn:friedman1"]),
+    "strength": tune.grid_search([0.01, 0.1, 1.0]),
+    "trial": tune.grid_search([0, 1, 2, 3]),
+}
+found = tune.Tuner(
+    tune.with_resources(one, {"cpu": 1}), param_space=space,
+    tune_config=tune.TuneConfig(metric="score", mode="max"),
+    run_config=tune.RunConfig(storage_path=folder, verbose=0),
+).fit()
+assert len(found) == 24 and not found.errors
+"""
+
+
+if __name__ == "__main__":
+    main()
