@@ -54,9 +54,10 @@ class Study(Strict):
     seed: int = Field(default=0, ge=0)
     scheduler: Literal["none", "asha", "race"] = Field(
         default="none",
-        description="Whether arms may stop early: after each of `blocks`, those not better than the "
-        "best of the same data set and penalty (race), or not among its best third (asha). Baselines and "
-        "the arms left at the end get all trials.",
+        description="Whether arms may stop early, after each of `blocks` of trials: those that a paired test "
+        "shows not to be better than the best of the same data set and penalty, and those not in its better "
+        "half (race), or those not in its best third (asha). Baselines and what is left at the end get "
+        "all trials.",
     )
     blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(5, 10, 25), description="Trials after which `scheduler` looks at an arm."

@@ -115,9 +115,12 @@ def test_the_best_arm_is_seldom_stopped():
 
 def test_halving_keeps_the_best_third():
     scores = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    kept = [s for i, s in enumerate(scores) if halve(s, scores[:i] + scores[i + 1 :]) is None]
-    assert kept == [0.5, 0.6]
-    assert halve(0.1, []) is None
+
+    def kept(eta):
+        return [s for i, s in enumerate(scores) if not halve(s, scores[:i] + scores[i + 1 :], eta)]
+
+    assert kept(3) == [0.5, 0.6] and kept(2) == [0.4, 0.5, 0.6] and kept(100) == [0.6]
+    assert halve(0.1, [], 3) is None
 
 
 # --- searches
@@ -151,7 +154,7 @@ def test_an_early_stop_spares_fits_and_keeps_the_best(scheduler):
     search = Search(wide, ["iris"], {})
     made, _ = run(search, best_at(strengths[5]))
     arms = [key for key in made if key.arm.penalty == "jacobian"]
-    assert len(arms) < 0.5 * 12 * 50
+    assert len(arms) <= 0.31 * 12 * 50
     assert trials_of(made, Arm("jacobian", strengths[5])) == 50
     for baseline in ("none", "direct"):
         assert trials_of(made, Arm(baseline)) == 50
@@ -175,11 +178,16 @@ def test_trials_that_one_student_failed_are_not_compared():
         for key in search.wanted("iris", arm, 0):
             lost = key.student == "gplearn" and key.trial == 0 and level == 0.5
             search.add(record(key, None if lost else level, "failed" if lost else "ok"))
+    given = []
+    while isinstance(turn := search.next(), Turn):
+        given.append(turn)
+    for turn in given:
+        search.done(turn)
+    assert search.score(Turn("iris", arms[0], 0)) == 0.5
     while isinstance(search.next(), Turn):
         pass
-    assert search.score(Turn("iris", arms[0], 0)) == 0.5
-    search.done(Turn("iris", arms[0], 0))
-    assert not search.stops  # four pairs are left
+    reasons = {d["strength"]: d["reason"] for d in search.decided()}
+    assert "shared trials" not in reasons[0.01]  # four pairs are left: no test
 
 
 def test_a_restart_revives_no_stopped_arm_and_repeats_no_trial():

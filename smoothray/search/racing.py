@@ -19,6 +19,7 @@ WORTH = 0.002
 FEWEST = 5
 """Pairs below which no test is made: one-sided, five that all agree give p = 1/32."""
 ETA = 3
+FUTILE = 2
 
 
 def race(mine: Scores, others: Mapping[str, Scores]) -> str | None:
@@ -55,13 +56,15 @@ def race(mine: Scores, others: Mapping[str, Scores]) -> str | None:
     return None
 
 
-def halve(mine: float, others: Sequence[float], eta: int = ETA) -> str | None:
-    """Why an arm should stop by asynchronous successive halving (ASHA, Li et al. 2020), or None.
+def halve(mine: float, others: Sequence[float], eta: int) -> str | None:
+    """Why an arm should stop by successive halving, or None.
 
     mine: the arm's median score after a block. others: the medians after the same block of all arms that
-    have come so far, stopped ones too. The best 1/eta go on.
+    have come so far, stopped ones too. The best 1/eta go on, at least one. With ETA this is the rule of
+    asynchronous successive halving (ASHA, Li et al. 2020). A race uses it with FUTILE besides its test:
+    arms that no test can tell apart would else all run to the end, for a choice that hardly matters.
     """
-    cutoff = float(np.percentile([mine, *others], 100 * (1 - 1 / eta)))
-    if len(others) and mine < cutoff:
-        return f"median {mine:.4f} is not among the best 1/{eta} of {len(others) + 1}: {cutoff:.4f}"
+    above = sum(other > mine for other in others)
+    if above >= max(1, (len(others) + 1) // eta):
+        return f"{above} of {len(others) + 1} arms had a better median than {mine:.4f}"
     return None

@@ -12,7 +12,7 @@ from typing import Any
 from smoothray.plan import Arm, Key, arms
 from smoothray.records import Record
 from smoothray.search.draws import Draws, Listed, Tpe
-from smoothray.search.racing import halve, race
+from smoothray.search.racing import ETA, FUTILE, halve, race
 from smoothray.study import Study
 
 Decision = dict[str, Any]
@@ -40,7 +40,7 @@ class Group:
     penalty: str
     draws: Draws
     raced: bool
-    running: set[Arm] = field(default_factory=set)
+    running: dict[Arm, int] = field(default_factory=dict)
     ready: list[Turn] = field(default_factory=list)
     stopped: dict[Arm, str] = field(default_factory=dict)
     met: dict[Arm, None] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Search:
             for group in sorted(order, key=lambda group: len(group.running)):
                 turn = self._next_of(group)
                 if isinstance(turn, Turn):
-                    group.running.add(turn.arm)
+                    group.running[turn.arm] = turn.block
                     self._turn = (self.groups.index(group) + 1) % count
                     return turn
                 waiting = waiting or turn is not None
@@ -127,11 +127,18 @@ class Search:
             if arm not in group.met:
                 self._decide("drawn", group, arm)
             group.met[arm] = None
-            return Turn(group.dataset, arm, self._first_open_block(group.dataset, arm))
+            turn = Turn(group.dataset, arm, self._first_open_block(group.dataset, arm))
+            if not turn.block:
+                return turn
+            # It was begun before; it goes on if it may.
+            group.draws.tell(arm, self._median(group, arm))
+            group.ready.append(turn)
         while group.ready:
             group.ready.sort(key=lambda turn: turn.block)
+            # An arm is judged beside all that were given the same block.
+            if any(block < group.ready[0].block for block in group.running.values()):
+                return Wait()
             turn = group.ready.pop(0)
-            # Others have come further since this arm was judged.
             if not self._judge(group, turn.arm, turn.block - 1):
                 return turn
         return Wait() if group.running else None
@@ -156,19 +163,18 @@ class Search:
             return self._median(self._group(turn.dataset, turn.arm), turn.arm)
 
     def done(self, turn: Turn) -> None:
-        """A turn has come to its end: its arm is judged, and goes on later or not."""
+        """A turn has come to its end; its arm is judged when its next one comes up."""
         with self._lock:
             group = self._group(turn.dataset, turn.arm)
-            group.running.discard(turn.arm)
+            group.running.pop(turn.arm, None)
             group.draws.tell(turn.arm, self._median(group, turn.arm))
-            last = turn.block >= len(self.blocks) - 1
-            if not last and not self._judge(group, turn.arm, turn.block):
+            if turn.block < len(self.blocks) - 1:
                 group.ready.append(Turn(turn.dataset, turn.arm, turn.block + 1))
 
     def given_up(self, turn: Turn) -> None:
         """A turn could not be done; its arm does not go on in this run."""
         with self._lock:
-            self._group(turn.dataset, turn.arm).running.discard(turn.arm)
+            self._group(turn.dataset, turn.arm).running.pop(turn.arm, None)
 
     def _judge(self, group: Group, arm: Arm, block: int) -> str | None:
         """Why an arm should stop after a block, or None. What is decided is kept."""
@@ -252,14 +258,16 @@ class Search:
         others = {other: self._by_trial(group, other) for other in group.met if other != arm}
         if self.study.scheduler == "race":
             alive = {str(o): scores for o, scores in others.items() if o not in group.stopped}
-            return race(mine, alive)
+            if reason := race(mine, alive):
+                return reason
+        eta = FUTILE if self.study.scheduler == "race" else ETA
         at_block = [
             statistics.median(part)
             for scores in others.values()
             if len(scores) >= trials and (part := [s for t, s in scores.items() if t < trials])
         ]
         part = [score for trial, score in mine.items() if trial < trials]
-        return halve(statistics.median(part), at_block) if part else "every trial failed"
+        return halve(statistics.median(part), at_block, eta) if part else "every trial failed"
 
     def _by_trial(self, group: Group, arm: Arm) -> dict[int, float]:
         """The mean over the students of each trial that all of them finished."""
