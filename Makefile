@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test faults lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/smoothray run search_spaces/quickstart.yaml
@@ -10,6 +10,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/pytest -m pysr tests/test_students.py  # Julia and torch cannot share a process
 	$(BIN)/pytest
+
+faults: $(VENV)/.installed-test  # half an hour
+	SMOOTHRAY_FAULTS=30 $(BIN)/pytest -s tests/faults
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
