@@ -1,0 +1,118 @@
+"""What a study will cost and how far it is: the estimate played through, and the two commands."""
+
+from __future__ import annotations
+
+import pytest
+
+from smoothray.estimate import Costs, estimate, measure, recorded_costs, training_rows
+from smoothray.plan import jobs, keys
+from smoothray.records import new_record
+from smoothray.running import load_datasets
+from smoothray.study import parse_study
+
+SMALL = """
+name: small
+datasets: [sklearn:iris, sklearn:friedman3]
+trials: 2
+penalties: {jacobian: {loguniform: [0.01, 1.0], samples: 3, searcher: optuna}}
+teacher: {steps: 60, hidden: [8]}
+student: {options: {population_size: 50, generations: 5}}
+"""
+
+
+def study(**changes):
+    return parse_study(
+        {
+            "name": "s",
+            "datasets": "offline",
+            "trials": 4,
+            "penalties": {"jacobian": [0.1]},
+            **changes,
+        }
+    )
+
+
+def test_fits_on_one_core_take_the_sum_of_their_seconds():
+    todo = jobs(keys(study(baselines=["direct"], penalties={}), ["iris"], 4), {})
+    costs = Costs({"iris": 90}, fits={("iris", "operon"): 2.0})
+    one, two = (estimate(study(), todo, costs, cores, 0) for cores in (1, 2))
+    assert one.fit_seconds == two.fit_seconds == 8.0 and one.fits == 4 and one.banks == 0
+    assert one.wall - two.wall == pytest.approx(4.0)
+
+
+def test_banks_take_cores_only_where_there_is_no_gpu():
+    todo = jobs(keys(study(baselines=["none"]), ["iris"], 4), {})
+    costs = Costs({"iris": 90}, {("iris", "operon"): 1.0}, {("iris", "none"): 5.0})
+    without, with_gpu = (estimate(study(), todo, costs, 1, gpus) for gpus in (0, 1))
+    assert without.banks == 2 and without.bank_seconds == 2 * 4 * 5.0
+    assert with_gpu.wall < without.wall
+    assert without.wall >= 40 + 8
+
+
+def test_what_is_not_known_lies_on_the_line_through_what_is():
+    costs = Costs({"a": 100, "b": 300, "c": 200, "d": 600}, {("a", "o"): 1.0, ("b", "o"): 3.0})
+    assert costs.fit("c", "o") == pytest.approx(2.0) and costs.fit("d", "o") == pytest.approx(6.0)
+    costs.networks = {("a", "none"): 1.0, ("b", "none"): 2.0}
+    costs.batch = 300
+    assert costs.network("d", "jacobian") == pytest.approx(2.0)
+
+
+def test_recorded_seconds_are_medians_and_are_not_measured_again():
+    small = study(datasets=["sklearn:iris"], teacher={"steps": 60, "hidden": [8]})
+    datasets = load_datasets(small)
+    records = []
+    for place, key in enumerate(keys(small, datasets, 3)):
+        record = new_record("s", key, {"train": 90, "val": 22, "test": 38}, "f", (), "fidelity")
+        record |= {"student_seconds": float(place % 3), "status": "ok"}
+        record["teacher_seconds"] = None if key.arm.penalty == "direct" else 0.5
+        records.append(record)
+    costs = recorded_costs(small, training_rows(small, datasets), records)
+    assert costs.fits == {("iris", "operon"): 1.0}
+    assert costs.networks == {("iris", "none"): 0.5, ("iris", "jacobian"): 0.5}
+    before = (dict(costs.fits), dict(costs.networks))
+    measure(small, datasets, costs, 0)
+    assert (costs.fits, costs.networks) == before
+
+
+def test_plan_and_status_from_the_command_line(smoothray, main, place):
+    (place / "small.yaml").write_text(SMALL)
+    done = smoothray("plan", "small.yaml", "--seconds", 1, "--cores", 4, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "20 fits, 0 recorded; to do: 20 fits and 8 banks" in done.stdout
+    assert "on 4 cores all in about" in done.stdout
+    done = smoothray("status", "small.yaml", cwd=place)
+    assert done.returncode == 0 and "0 of 10" in done.stdout
+    assert "Left: 20 fits and 8 banks of teachers." in done.stdout
+    ended = smoothray("run", "small.yaml", "--cores", 2, cwd=place)
+    assert ended.returncode == 0, ended.stderr
+    done = smoothray("status", "small.yaml", cwd=place)
+    assert "10 of 10" in done.stdout and "Everything is recorded." in done.stdout
+    # The drawn strengths stand in the journal: a second start draws none anew.
+    ended = smoothray("run", "small.yaml", "--cores", 2, cwd=place)
+    assert "all 20 fits are recorded already" in ended.stderr
+    done = smoothray("plan", "missing.yaml", cwd=place)
+    assert done.returncode == 2 and "missing.yaml" in done.stderr
+
+
+def test_a_race_through_ray_keeps_its_decisions(smoothray, place):
+    raced = SMALL.replace(
+        "{loguniform: [0.01, 1.0], samples: 3, searcher: optuna}", "[0.1, 1000.0]"
+    )
+    raced = raced.replace("trials: 2", "trials: 8\nscheduler: race\nblocks: [5]")
+    (place / "raced.yaml").write_text(raced.replace("name: small", "name: raced"))
+    done = smoothray("run", "raced.yaml", "--cores", 2, cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "did not run to the end (race)" in done.stderr
+    assert smoothray("export", "raced", "raced.parquet", cwd=place).returncode == 0
+    import pandas as pd
+
+    counts = pd.read_parquet(place / "raced.parquet").groupby(
+        ["dataset", "penalty", "strength"], dropna=False
+    )
+    sizes = counts["trial"].nunique()
+    assert set(sizes) == {5, 8} and (sizes.xs("none", level=1) == 8).all()
+    for gone in ("journal", "nothing"):
+        if gone == "journal":
+            (place / ".smoothray/raced.jsonl.gz").unlink()  # MLflow knows which arms were stopped
+        again = smoothray("run", "raced.yaml", "--cores", 2, cwd=place)
+        assert again.returncode == 0 and "are recorded already" in again.stderr, again.stderr
