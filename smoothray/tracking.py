@@ -6,7 +6,6 @@ artifacts but the parents' `trials.parquet`, which is what resuming and the anal
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -18,11 +17,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from smoothray.cells import Cell, by_cell, cell_name, digest, parameters
 from smoothray.errors import StudyError
-from smoothray.plan import Arm, Key
+from smoothray.plan import Key
 from smoothray.records import Record, read_parquet, write_parquet
 
-Cell = tuple[str, Arm, str]
 TABLE = "trials.parquet"
 IDENTITY = "smoothray.identity"
 DIGEST = "smoothray.digest"
@@ -91,7 +90,7 @@ class Tracker:
 
     def holds(self, cell: Cell, records: Iterable[Record]) -> bool:
         """Whether a cell's table held just these records when the study was opened."""
-        return self._tables.get(_cell_name(cell)) == _digest(records)
+        return self._tables.get(cell_name(cell)) == digest(records)
 
     def decisions(self) -> list[dict[str, Any]]:
         """Which arms were stopped, as it was recorded with them."""
@@ -114,7 +113,7 @@ class Tracker:
     def records(self, known: Mapping[Key, Record]) -> list[Record]:
         """The records of the parents' tables, leaving out tables that hold just what is known."""
         found: list[Record] = []
-        held = {_cell_name(cell): _digest(group) for cell, group in by_cell(known).items()}
+        held = {cell_name(cell): digest(group) for cell, group in by_cell(known).items()}
         with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
             for name, run_id in self._parents.items():
                 if self._tables[name] == held.get(name):
@@ -161,7 +160,7 @@ class Tracker:
             if column:
                 values[name] = statistics.median(column)
         self._log(run_id, values)
-        self._client.set_tag(run_id, DIGEST, _digest(records))
+        self._client.set_tag(run_id, DIGEST, digest(records))
         if stopped:
             self._client.set_tag(run_id, STOPPED, json.dumps(dict(stopped)))
         self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED")
@@ -225,13 +224,13 @@ class Tracker:
 
     def _parent(self, cell: Cell) -> str:
         dataset, arm, student = cell
-        name = _cell_name(cell)
+        name = cell_name(cell)
         if name not in self._parents:
             tags = {"smoothray.kind": "cell", "smoothray.cell": name}
             run = self._client.create_run(
                 self._experiment, tags=tags, run_name=f"{arm} · {dataset} · {student}"
             )
-            self._log(run.info.run_id, {}, _parameters(dataset, arm, student))
+            self._log(run.info.run_id, {}, parameters(dataset, arm, student))
             self._parents[name] = run.info.run_id
         return self._parents[name]
 
@@ -248,8 +247,8 @@ class Tracker:
         run = self._client.create_run(
             self._experiment, tags=tags, run_name=f"{key.arm} · trial {key.trial} · {key.dataset}"
         )
-        parameters = {**_parameters(*key.cell), "trial": str(key.trial)}
-        self._log(run.info.run_id, {name: record[name] for name in METRICS}, parameters)
+        shown = {**parameters(*key.cell), "trial": str(key.trial)}
+        self._log(run.info.run_id, {name: record[name] for name in METRICS}, shown)
         self._client.set_terminated(
             run.info.run_id, "FINISHED" if record["status"] == "ok" else "FAILED"
         )
@@ -285,36 +284,6 @@ def reachable() -> None:
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return
     Tracker("smoothray-doctor").open()
-
-
-def by_cell(records: Mapping[Key, Record]) -> dict[Cell, list[Record]]:
-    """The records of each cell."""
-    cells: dict[Cell, list[Record]] = {}
-    for key, record in records.items():
-        cells.setdefault(key.cell, []).append(record)
-    return cells
-
-
-def _digest(records: Iterable[Record]) -> str:
-    """What tells one table of a cell from another."""
-    rows = sorted((r["trial"], r["status"], r["formula"] or "") for r in records)
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
-
-
-def _cell_name(cell: Cell) -> str:
-    return str(Key(*cell, trial=0)).rpartition("/")[0]
-
-
-def _parameters(dataset: str, arm: Arm, student: str) -> dict[str, str]:
-    strength = {} if arm.strength is None else {"strength": f"{arm.strength:g}"}
-    return {
-        "dataset": dataset,
-        "penalty": arm.penalty,
-        **strength,
-        "augment": str(arm.augment),
-        "ensemble": str(arm.ensemble),
-        "student": student,
-    }
 
 
 def _is_number(value: Any) -> bool:

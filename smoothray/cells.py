@@ -1,0 +1,43 @@
+"""Cells: the trials of an arm on a data set with a student, which are kept and shown together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from smoothray.plan import Arm, Key
+from smoothray.records import Record
+
+Cell = tuple[str, Arm, str]
+
+
+def by_cell(records: Mapping[Key, Record]) -> dict[Cell, list[Record]]:
+    """The records of each cell."""
+    cells: dict[Cell, list[Record]] = {}
+    for key, record in records.items():
+        cells.setdefault(key.cell, []).append(record)
+    return cells
+
+
+def digest(records: Iterable[Record]) -> str:
+    """What tells one table of a cell from another."""
+    rows = sorted((r["trial"], r["status"], r["formula"] or "") for r in records)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell as text, from which nothing is read back."""
+    return str(Key(*cell, trial=0)).rpartition("/")[0]
+
+
+def parameters(dataset: str, arm: Arm, student: str) -> dict[str, str]:
+    """What MLflow shows of a cell in columns of their own."""
+    strength = {} if arm.strength is None else {"strength": f"{arm.strength:g}"}
+    return {
+        "dataset": dataset,
+        "penalty": arm.penalty,
+        **strength,
+        "augment": str(arm.augment),
+        "ensemble": str(arm.ensemble),
+        "student": student,
+    }
