@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from smoothray.errors import StudyError
+
 
 @contextmanager
 def ray_session(cores: int | None = None) -> Iterator[None]:
@@ -24,13 +26,18 @@ def ray_session(cores: int | None = None) -> Iterator[None]:
     local: dict[str, Any] = (
         {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
     )
-    ray.init(
-        address=address,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=True,
-        **local,
-    )
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+            **local,
+        )
+    except (ConnectionError, ValueError) as error:
+        if address == "local":
+            raise
+        raise StudyError(f"RAY_ADDRESS is '{address}', where no Ray answers: {error}") from None
     try:
         yield
     finally:

@@ -1,0 +1,397 @@
+"""The cluster files: checked as far as that goes, and a real cluster of machines that are namespaces."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import clean_environment
+
+PROJECT = Path(__file__).parents[1]
+CLUSTER = PROJECT / "cluster"
+FILES = sorted(path for path in CLUSTER.iterdir() if path.is_file())
+
+
+def submit(*arguments: str, **environment: object) -> subprocess.CompletedProcess[str]:
+    """submit.py as Ray calls it: with a bare name of the program, from the home folder."""
+    return subprocess.run(
+        [sys.executable, CLUSTER / "submit.py", *arguments],
+        env=clean_environment() | {name: str(value) for name, value in environment.items()},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home folder with the project in it."""
+    for part in ("smoothray", "analysis"):
+        (tmp_path / "smoothray").mkdir(exist_ok=True)
+        (tmp_path / "smoothray" / part).symlink_to(PROJECT / part)
+    return tmp_path
+
+
+def test_submit_runs_the_mounted_project(home):
+    ended = submit("--version", HOME=home)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("smoothray ")
+    assert (home / "smoothray-records").is_dir()
+
+
+def test_submit_passes_on_how_it_ended(home):
+    ended = submit("run", "no such study.yaml", HOME=home)
+    assert ended.returncode == 2
+    assert "cannot read the study file no such study.yaml" in ended.stderr
+
+
+def test_records_are_kept_beside_the_project(home):
+    ended = submit("export", "nothing", "a.parquet", HOME=home)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    records = home / "smoothray-records"
+    assert (home / "smoothray" / "mlruns").resolve() == records / "mlruns"
+    ended = submit("ui", SMOOTHRAY_HOME=home / "smoothray", SMOOTHRAY_RECORDS=home / "elsewhere")
+    assert f"sqlite:///{home / 'elsewhere' / 'mlflow.db'}" in ended.stderr
+
+
+@pytest.mark.parametrize("place", ["HOME", "SMOOTHRAY_HOME"])
+def test_submit_without_a_project(tmp_path, place):
+    ended = submit("--version", **{place: tmp_path / "nothing"})
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: there is no smoothray project in ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_submit_without_what_smoothray_needs(home):
+    ended = subprocess.run(
+        [sys.executable, "-S", CLUSTER / "submit.py", "--version"],
+        env={"HOME": str(home)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"error: smoothray is not installed for {sys.executable} (No ")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "local.yaml"])
+def test_ray_accepts_the_file(name):
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = prepare_config(yaml.safe_load((CLUSTER / name).read_text()))
+    validate_config(config)
+    assert config["file_mounts"] == {"~/smoothray": "."}
+    assert ".git" in config["rsync_exclude"] and ".gitignore" in config["rsync_filter"]
+
+
+def test_cloud_machines_come_from_zero():
+    from ray.autoscaler._private.util import prepare_config
+
+    config = prepare_config(yaml.safe_load((CLUSTER / "config.yaml").read_text()))
+    nodes = config["available_node_types"]
+    assert [nodes[name]["min_workers"] for name in ("teachers", "students")] == [0, 0]
+    assert nodes["teachers"]["resources"] == {"CPU": 0, "GPU": 1}
+    assert nodes["students"]["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
+    assert nodes["head"]["resources"] == {"CPU": 0}
+    assert any("--num-cpus=0" in command for command in config["head_start_ray_commands"])
+    assert config["head_setup_commands"] == config["worker_setup_commands"] == []
+
+
+def test_the_kubernetes_file():
+    volume, cluster = yaml.safe_load_all((CLUSTER / "kuberay.yaml").read_text())
+    assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
+    spec = cluster["spec"]
+    assert spec["enableInTreeAutoscaling"] is True
+    constraints = (PROJECT / "constraints.txt").read_text().splitlines()
+    assert f"ray=={spec['rayVersion']}" in constraints
+    assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    workers = {group["groupName"]: group for group in spec["workerGroupSpecs"]}
+    assert all(group["minReplicas"] == 0 for group in workers.values())
+    for group in (spec["headGroupSpec"], *workers.values()):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        pod = group["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        for container in pod["containers"]:
+            assert container["securityContext"]["runAsUser"] == 1000
+            assert ":" in container["image"] and not container["image"].endswith(":latest")
+            for resources in container["resources"].values():
+                assert set(resources) >= {"cpu", "memory"}
+                assert all(re.fullmatch(r"\d+(m|Mi|Gi)?", amount) for amount in resources.values())
+    (teacher,) = workers["teachers"]["template"]["spec"]["containers"]
+    assert teacher["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    (claimed,) = spec["headGroupSpec"]["template"]["spec"]["volumes"]
+    assert claimed["persistentVolumeClaim"]["claimName"] == volume["metadata"]["name"]
+
+
+def slurm(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", CLUSTER / "slurm.sbatch", *arguments],
+        env=clean_environment() | environment, cwd=PROJECT,
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+
+
+def test_the_slurm_script():
+    subprocess.run(["bash", "-n", CLUSTER / "slurm.sbatch"], check=True)
+    job = {"SLURM_JOB_ID": "1234567", "SLURM_JOB_NUM_NODES": "3", "SLURM_CPUS_PER_TASK": "8"}
+    ended = slurm("run", "a.yaml", DRY_RUN="1", HEAD="a1", HEAD_IP="10.1.2.3", **job)
+    assert ended.returncode == 0, ended.stderr
+    head, workers, study = ended.stdout.splitlines()
+    assert head.startswith("srun --nodes=1 --nodelist=a1 ") and " ray start --head " in head
+    assert "--node-ip-address=10.1.2.3 --port=24567" in head and "--num-cpus=8" in head
+    assert workers.startswith("srun --nodes=2 --exclude=a1 ")
+    assert "ray start --address=10.1.2.3:24567 --num-cpus=8" in workers
+    assert study.startswith("RAY_ADDRESS=10.1.2.3:24567 python ")
+    assert study.endswith("/cluster/submit.py run a.yaml")
+    alone = slurm("run", "a.yaml", DRY_RUN="1", **job | {"SLURM_JOB_NUM_NODES": "1"})
+    assert len(alone.stdout.splitlines()) == 2
+    assert slurm(DRY_RUN="1").returncode == 2
+
+
+def test_the_image():
+    text = (CLUSTER / "Dockerfile").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    words = [line.split() for line in lines]
+    assert words[0][1].split(":")[1] not in ("", "latest")
+    places = {
+        what: next(i for i, line in enumerate(lines) if what in line)
+        for what in ("USER ", "--constraint constraints.txt", "warm_up()", "JULIAPKG_OFFLINE=yes")
+    }
+    assert list(places.values()) == sorted(places.values())
+    assert [w[1] for w in words if w[0] == "USER"] == ["1000"]
+    for source in (source for w in words if w[0] == "COPY" for source in w[2:-1]):
+        assert (PROJECT / source).exists()
+
+
+def test_nothing_listens_to_the_world():
+    for file in FILES:
+        text = file.read_text()
+        assert "0.0.0.0" not in text and "[::]" not in text, file
+        for start in re.findall(r"ray start --head[^\n]*(?:\n +--[^\n]*)*", text):
+            assert "--dashboard-host=127.0.0.1" in start, file
+        for server in re.findall(r"mlflow,? server,?[^\n]*", text):
+            assert re.search(r"--host,? 127\.0\.0\.1", server), file
+
+
+STUDY = """
+name: tiny
+datasets: [sklearn:iris]
+trials: 2
+penalties: {jacobian: [0.1]}
+teacher: {steps: 60, hidden: [8]}
+student: {options: {population_size: 50, generations: 5}}
+"""
+
+NETWORK = """
+set -eu
+source "$1/fresh.sh"
+fresh "$1/launcher/tmp" /tmp
+ip link set lo up
+ip link add bridge type bridge
+ip address add 10.77.0.1/24 dev bridge
+ip link set bridge up
+for node in 2 3; do
+  unshare --net --pid --mount --fork --mount-proc --kill-child bash "$1/node.sh" "$1" $node &
+  while [ "$(readlink /proc/$!/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+  ip link add port$node type veth peer name eth0 netns $!
+  ip link set port$node master bridge up
+done
+wait
+"""
+NODE = """
+set -eu
+source "$1/fresh.sh"
+fresh "$1/node$2/tmp" /tmp
+fresh "$1/node$2/home" HOME
+mount -t tmpfs none /run
+mkdir -p /run/sshd
+ip link set lo up
+until ip link show eth0 > /dev/null 2>&1; do sleep 0.05; done
+ip address add 10.77.0.$2/24 dev eth0
+ip link set eth0 up
+ip route add default via 10.77.0.1
+exec /usr/sbin/sshd -D -E "$1/node$2/sshd.log" -f "$1/node$2/sshd_config"
+"""
+# A machine has a /tmp and a home of its own, in which only what it must see of this one's is left.
+FRESH = """
+fresh() {
+  mkdir -p "$1"
+  for kept in KEPT; do
+    case "$kept" in "$2"/*)
+      mkdir -p "$1${kept#"$2"}"
+      mount --bind "$kept" "$1${kept#"$2"}" ;;
+    esac
+  done
+  mount --rbind "$1" "$2"
+}
+"""
+SSHD = """
+ListenAddress 10.77.0.NODE
+HostKey FOLDER/host_key
+AuthorizedKeysFile FOLDER/authorized_keys
+PidFile none
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+UsePAM no
+StrictModes no
+"""
+NAMESPACE = ["unshare", "--net", "--pid", "--mount", "--fork", "--mount-proc", "--kill-child"]
+
+
+class Machines:
+    """A launcher and two machines, each with processes, a network, a home and a /tmp of its own.
+
+    So `ray stop` ends only what runs on that machine, and all of it ends with the first process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = folder / "project"
+        venv = Path(sys.prefix)
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "mlruns", "mlflow.db*")
+        shutil.copytree(PROJECT, self.project, ignore=ignored)
+        shutil.copy(PROJECT / ".gitignore", self.project)
+        (self.project / "tiny.yaml").write_text(STUDY)
+        for key in ("host_key", "user_key"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
+            )
+        shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
+        kept = " ".join(f"'{path}'" for path in {str(folder), sys.prefix, sys.base_prefix, PROJECT})
+        (folder / "fresh.sh").write_text(FRESH.replace("KEPT", kept))
+        (folder / "network.sh").write_text(NETWORK)
+        (folder / "node.sh").write_text(NODE.replace("HOME", os.path.expanduser("~")))
+        wanted = (PROJECT / "pyproject.toml").read_bytes()
+        wanted += (PROJECT / "constraints.txt").read_bytes()
+        for node in (2, 3):
+            home = self.home(node)
+            home.mkdir(parents=True)
+            # As if `setup_commands` had installed the project here before.
+            (home / "smoothray-venv").symlink_to(venv)
+            (home / "smoothray-venv.installed").write_bytes(wanted)
+            sshd = SSHD.replace("NODE", str(node)).replace("FOLDER", str(folder))
+            (folder / f"node{node}" / "sshd_config").write_text(sshd)
+        (folder / "launcher").mkdir()
+        self.process = subprocess.Popen(
+            [*NAMESPACE, "bash", folder / "network.sh", folder],
+            stdin=subprocess.DEVNULL,
+            stdout=open(folder / "network.log", "wb"),  # noqa: SIM115
+            stderr=subprocess.STDOUT,
+        )
+        self.enter: list[str] = []
+
+    def home(self, node: int) -> Path:
+        return self.folder / f"node{node}" / "home"
+
+    def wait(self) -> None:
+        """Until all machines answer."""
+        deadline = time.monotonic() + 30
+        answers = ["bash", "-c", "set -e; for n in 2 3; do : < /dev/tcp/10.77.0.$n/22; done"]
+        while subprocess.run(self.inside(*answers), capture_output=True).returncode:
+            log = (self.folder / "network.log").read_text()
+            assert self.process.poll() is None, log
+            assert time.monotonic() < deadline, log
+            time.sleep(0.2)
+
+    def inside(self, *command: object) -> list[str]:
+        spaces = Path(f"/proc/{self.process.pid}/ns")
+        kinds = {"net": "net", "mount": "mnt", "pid": "pid_for_children"}
+        enter = [f"--{kind}={spaces / name}" for kind, name in kinds.items()]
+        return ["nsenter", *enter, "--", *map(str, command)]
+
+    def run(self, *command: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """A command on the launcher, in the project's folder."""
+        environment = {
+            **clean_environment(),
+            "HOME": str(self.folder / "launcher"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        return subprocess.run(
+            self.inside("env", "-C", self.project, "timeout", timeout, *command),
+            env=environment, timeout=timeout + 10, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+
+def missing() -> str | None:
+    """Why there can be no machines here."""
+    if os.geteuid() != 0:
+        return "namespaces and sshd need root"
+    tools = ["ip", "nsenter", "rsync", "ssh", "ssh-keygen", "unshare", "/usr/sbin/sshd"]
+    lacking = [tool for tool in tools if not shutil.which(tool)]
+    if lacking:
+        return f"not installed: {', '.join(lacking)} (Debian: iproute2 openssh-server rsync)"
+    tried = subprocess.run(
+        [*NAMESPACE, "ip", "link", "add", "bridge", "type", "bridge"],
+        capture_output=True,
+        text=True,
+    )
+    return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else None
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[Machines]:
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    machines = Machines(tmp_path)
+    try:
+        machines.wait()
+        yield machines
+    finally:
+        machines.close()
+
+
+@pytest.mark.cluster
+def test_a_study_on_ones_own_machines(machines):
+    """The shipped local.yaml, from `ray up` to `ray down`, with nothing but its places filled in."""
+    text = (CLUSTER / "local.yaml").read_text()
+    places = {
+        "192.0.2.10": "10.77.0.2",
+        "192.0.2.11, 192.0.2.12": "10.77.0.3",
+        "researcher": "root",
+        "~/.ssh/id_ed25519": str(machines.folder / "user_key"),
+    }
+    for placeholder, value in places.items():
+        assert text.count(placeholder) == 1
+        text = text.replace(placeholder, value)
+    file = "cluster/local.yaml"
+    (machines.project / file).write_text(text)
+
+    up = machines.run("ray", "up", "--yes", "--no-config-cache", file)
+    assert up.returncode == 0, up.stdout
+    run = ("ray", "submit", file, "cluster/submit.py", "run", "tiny.yaml")
+    first = machines.run(*run, timeout=150)
+    assert first.returncode == 0, first.stdout
+    assert "to do: 6 fits and 2 banks of teachers" in first.stdout
+    assert "jacobian λ=0.1" in first.stdout
+
+    records = machines.home(2) / "smoothray-records"
+    assert (records / "journal" / "tiny.jsonl.gz").stat().st_size > 0
+    assert (records / "mlflow.db").exists() and list(records.glob("mlruns/*/*/artifacts/*"))
+    again = machines.run(*run)
+    assert again.returncode == 0, again.stdout
+    assert "all 6 fits are recorded already" in again.stdout
+
+    # The head has copied the project to the other machine and started Ray there.
+    status = machines.run("ray", "exec", file, "ray status")
+    assert "2 local.cluster.node" in status.stdout, status.stdout
+    assert (machines.home(3) / "smoothray" / "smoothray" / "cli.py").exists()
+    assert not (machines.home(3) / "smoothray-records").exists()
+
+    wrong = machines.run("ray", "submit", file, "cluster/submit.py", "run", "none.yaml")
+    assert wrong.returncode == 1
+    assert "error: cannot read the study file none.yaml" in wrong.stdout
+
+    down = machines.run("ray", "down", "--yes", file)
+    assert down.returncode == 0, down.stdout
+    # Only a head has this process. Machine 3 ends by itself when it has not heard of its head for a while.
+    assert machines.run("pgrep", "-x", "gcs_server").returncode == 1
