@@ -7,11 +7,13 @@ import heapq
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from smoothray.datasets import Dataset
+from smoothray.errors import SmoothrayError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Job
 from smoothray.records import Record
@@ -104,7 +106,8 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
                 continue
             trial = Trial.of(datasets[name], 0, study.seed)
             start = time.perf_counter()
-            distil(trial, None, 0, students[settings.name], settings.selection)
+            with suppress(SmoothrayError):  # a fit that fails took its time all the same
+                distil(trial, None, 0, students[settings.name], settings.selection)
             costs.fits[name, settings.name] = time.perf_counter() - start
         for penalty in penalties:
             known = any(other == penalty for _, other in costs.networks)
@@ -130,7 +133,7 @@ def estimate(
     Without a GPU, banks take cores from the fits. GPUs are taken to train a bank as fast as this machine's
     device does.
     """
-    slots = int(gpus / study.teacher.gpu_share) if gpus else max(1, cores // 2)
+    slots = max(1, int(gpus / study.teacher.gpu_share) if gpus else cores // 2)
     teachers = [0.0] * slots
     workers = [START_SECONDS] * cores
     heapq.heapify(teachers)

@@ -75,7 +75,10 @@ def status(study: Study) -> None:
         return
     rows = {record["dataset"]: record["n_train"] for record in records.values()}
     costs = recorded_costs(study, rows, records.values())
-    known = {job.dataset for job in todo} <= rows.keys() and bool(costs.fits)
+    timed = {student for _, student in costs.fits}
+    known = {job.dataset for job in todo} <= rows.keys() and timed >= {
+        s.name for s in study.students
+    }
     found = estimate(study, todo, costs if known else None, os.cpu_count() or 1, 0.0)
     text = f"Left: {found.fits} fits and {found.banks} banks of teachers"
     if known:

@@ -41,6 +41,7 @@ class Recorder:
         self._complete: Callable[[Cell], bool] = lambda cell: True
         self._thread = threading.Thread(target=self._deliver_all, name="recorder", daemon=True)
         self._changed: set[Cell] = set()
+        self._changing = threading.Lock()
         self._problem: str | None = None
 
     def __enter__(self) -> Recorder:
@@ -66,7 +67,7 @@ class Recorder:
         # A process that was killed may have left tables behind that lack what was delivered.
         for cell, records in by_cell(self.records).items():
             if not self.tracker.holds(cell, records):
-                self._changed.add(cell)
+                self._note({cell})
         self._thread.start()
 
     def add(self, record: Record) -> None:
@@ -85,9 +86,7 @@ class Recorder:
         self.journal.append("decision", decision=dict(decision))
         self.decisions.append(dict(decision))
         if decision["what"] == "stopped":
-            self._changed |= {
-                cell for cell in by_cell(dict(self.records)) if _about(decision, cell)
-            }
+            self._note(cell for cell in by_cell(dict(self.records)) if _about(decision, cell))
 
     def finish(self, timeout: float | None = None) -> int:
         """Deliver what is left; returns how many records MLflow still lacks."""
@@ -174,7 +173,7 @@ class Recorder:
                 self._wait_for_more(waiting)
                 continue
             del waiting[:BATCH]
-        self._finish_cells(self._changed.copy())
+        self._finish_cells(self._noted())
 
     def _wait_for_more(self, waiting: list[Record]) -> None:
         """MLflow is away: let some time pass, but see the end coming."""
@@ -208,9 +207,19 @@ class Recorder:
         self._problem = None
         self.delivered |= set(keys)
         self._in_doubt -= set(keys)
-        self._changed |= {key.cell for key in keys}
-        self._finish_cells({cell for cell in self._changed if self._complete(cell)})
+        self._note(key.cell for key in keys)
+        self._finish_cells(cell for cell in self._noted() if self._complete(cell))
         return True
+
+    def _note(self, cells: Iterable[Cell]) -> None:
+        """Cells whose tables are to be written anew; both threads come upon them."""
+        cells = list(cells)
+        with self._changing:
+            self._changed.update(cells)
+
+    def _noted(self) -> list[Cell]:
+        with self._changing:
+            return list(self._changed)
 
     def _finish_cells(self, cells: Iterable[Cell]) -> None:
         cells = list(cells)
@@ -223,7 +232,8 @@ class Recorder:
             except Exception as error:
                 self._problem = " ".join(str(error).split())[:300]
                 return
-            self._changed.discard(cell)
+            with self._changing:
+                self._changed.discard(cell)
 
 
 def _about(decision: Mapping[str, Any], cell: Cell) -> bool:

@@ -102,13 +102,15 @@ def _work(
         StudyProgress(totals, done) as progress,
         closing(run_search(study, search, datasets, banks, again)) as records,
     ):
-        for record in records:
-            recorder.add(record)
+        try:
+            for record in records:
+                recorder.add(record)
+                for decision in search.decided():
+                    recorder.decide(decision)
+                progress.count(record["dataset"], record["status"] == "failed")
+        finally:
             for decision in search.decided():
                 recorder.decide(decision)
-            progress.count(record["dataset"], record["status"] == "failed")
-    for decision in search.decided():
-        recorder.decide(decision)
 
 
 def _finish(recorder: Recorder, stopped: bool) -> None:
@@ -165,12 +167,13 @@ def say_plan(
     todo = jobs(wanted, banks, again)
     whole = len(wanted) + to_draw
     left = sum(len(job.fits) for job in todo) + to_draw
-    datasets = len({key.dataset for key in wanted})
-    students, trials = len({key.student for key in wanted}), study.trials
+    datasets = len({group.dataset for group in search.groups})
+    students, trials = len(study.students), study.trials
     if not left:
         say(f"{study.name}: all {len(wanted)} fits are recorded already.")
         return 0
-    arms = max(Counter(dataset for dataset, _ in {(k.dataset, k.arm) for k in wanted}).values())
+    by_dataset = Counter(dataset for dataset, _ in {(key.dataset, key.arm) for key in wanted})
+    arms = max(by_dataset.values(), default=0)
     arms += max(search.to_draw().values(), default=0) // (students * trials)
     training = sum(PENALTIES[job.penalty].has_teacher for job in todo)
     training += to_draw // (students * trials)

@@ -51,8 +51,8 @@ def run(study: Study) -> list[Record]:
     return list(run_search(study, Search(study, datasets, {}), datasets, {}))
 
 
-def fitting() -> list[int]:
-    """The student actors among this process's descendants that are at a fit."""
+def fitting(doing: bytes = b"StudentActor.fit") -> list[int]:
+    """This process's descendants that are at a task, by default at a student's fit."""
     parents, titles = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -67,20 +67,20 @@ def fitting() -> list[int]:
             pid = parents[pid]
         return pid == os.getpid()
 
-    return [p for p, title in titles.items() if b"StudentActor.fit" in title and ours(p)]
+    return [p for p, title in titles.items() if doing in title and ours(p)]
 
 
 class Killer(threading.Thread):
-    """Kills the first actors that are seen at a fit."""
+    """Kills the first actors that are seen at a task, by default at a student's fit."""
 
-    def __init__(self, times: int) -> None:
+    def __init__(self, times: int, doing: bytes = b"StudentActor.fit") -> None:
         super().__init__(daemon=True)
-        self.times, self.killed = times, set[int]()
+        self.times, self.doing, self.killed = times, doing, set[int]()
 
     def run(self) -> None:
         deadline = time.monotonic() + 120
         while len(self.killed) < self.times and time.monotonic() < deadline:
-            for pid in set(fitting()) - self.killed:
+            for pid in set(fitting(self.doing)) - self.killed:
                 os.kill(pid, signal.SIGKILL)
                 self.killed.add(pid)
             time.sleep(0.02)
@@ -108,6 +108,21 @@ def test_a_fit_that_kills_every_process_has_failed():
     killer.join()
     assert record["status"] == "failed"
     assert "the student's process died 3 times" in record["reason"]
+
+
+@pytest.mark.parametrize("scheduler", ["none", "race"])
+def test_a_tune_trial_that_dies_is_done_again_and_costs_no_fit(scheduler):
+    quick = {"options": {"population_size": 200, "generations": 60}}
+    raced = study(students=quick, trials=8, scheduler=scheduler, penalties={"jacobian": [0.1]},
+                  teacher={"steps": 60, "hidden": [8]}, blocks=[5])  # fmt: skip
+    killer = Killer(1, b"ArmTrial")
+    killer.start()
+    records = run(raced)
+    killer.join()
+    assert len(killer.killed) == 1
+    assert sorted((r["penalty"], r["trial"]) for r in records) == [
+        (penalty, trial) for penalty in ("direct", "jacobian") for trial in range(8)
+    ]
 
 
 def test_a_fit_past_its_time_limit_has_failed_and_its_neighbours_have_not():

@@ -267,3 +267,75 @@ def test_what_a_study_file_may_say_of_the_search():
     with pytest.raises(StudyError, match="scheduler"):
         study(scheduler="median")
     assert "scheduler" not in study(scheduler="race").identity()
+
+
+# --- what a review found
+
+
+def test_arms_that_left_the_study_are_neither_given_nor_wanted_nor_rivals():
+    made, _ = run(Search(study(trials=4), ["iris"], {}), best_at(0.1))
+    smaller = Search(
+        study(trials=6, penalties={"jacobian": [0.1]}, scheduler="race"), ["iris"], made
+    )
+    assert {key.arm.strength for key in smaller.known_keys()} == {None, 0.1}
+    more, _ = run(smaller, best_at(0.1))
+    assert len(more) == 3 * 2 and set(smaller.known_keys()) <= set(made) | set(more)
+    assert smaller.settled("iris", Arm("jacobian", 0.3))
+    assert smaller.settled("gone", Arm("none")) and smaller.settled("iris", Arm("lipschitz", 1.0))
+
+
+def test_draws_outside_a_changed_space_are_left_out():
+    before = study(penalties={"jacobian": [0.0, 0.01, 5.0]}, augment=[0, 1], trials=2)
+    made, _ = run(Search(before, ["iris"], {}), best_at(0.1))
+    drawn = study(penalties={"jacobian": {**DRAWN, "samples": 3}}, trials=2)
+    search = Search(drawn, ["iris"], made)
+    run(search, best_at(0.1))
+    arms = {key.arm for key in search.known_keys() if key.arm.penalty == "jacobian"}
+    assert len(arms) == 3 and Arm("jacobian", 0.01) in arms and not search.to_draw()
+
+
+def test_what_was_let_through_is_not_judged_again():
+    raced = study(scheduler="asha", trials=10, blocks=[5], penalties={"jacobian": GRID})
+    score = {0.01: 0.5, 0.03: 0.6, 0.1: 0.7, 0.3: 0.8}
+    made = {}
+    for arm in (Arm("jacobian", s) for s in GRID):
+        for trial in range(10):
+            made[Key("iris", arm, "operon", trial)] = record(
+                Key("iris", arm, "operon", trial), score[arm.strength]
+            )
+    lost = Key("iris", Arm("jacobian", 0.01), "operon", 7)
+    search = Search(raced, ["iris"], made, (), [lost])
+    given = []
+    while isinstance(turn := search.next(), Turn):
+        given.append(turn.arm)
+    assert Arm("jacobian", 0.01) in given and not search.stops
+
+
+def test_an_arm_that_was_stopped_for_its_failures_can_be_tried_again():
+    raced = study(scheduler="race", trials=10, blocks=[5], baselines=[])
+    made = {}
+    for trial in range(5):
+        key = Key("iris", Arm("jacobian", 0.01), "operon", trial)
+        made[key] = record(key, None, "failed")
+    stopped = {"what": "stopped", "dataset": "iris", "penalty": "jacobian", "strength": 0.01,
+               "augment": 0, "ensemble": 1, "reason": "every trial failed", "trials": 5}  # fmt: skip
+    assert Search(raced, ["iris"], made, [stopped]).stops == 1
+    again = Search(raced, ["iris"], made, [stopped], list(made))
+    assert not again.stops and again.next() == Turn("iris", Arm("jacobian", 0.01), 0)
+
+
+def test_a_failed_trial_does_not_take_an_arm_out_of_its_block():
+    raced = study(scheduler="asha", trials=10, blocks=[5], penalties={"jacobian": [0.1, 0.2]})
+    search = Search(raced, ["iris"], {})
+    turns = []
+    while isinstance(turn := search.next(), Turn):
+        turns.append(turn)
+    for turn in turns:
+        for key in search.wanted("iris", turn.arm, 0):
+            lost = turn.arm.strength == 0.1 and key.trial == 0
+            score = 0.9 if turn.arm.strength == 0.1 else 0.1
+            search.add(record(key, None if lost else score, "failed" if lost else "ok"))
+        search.done(turn)
+    while isinstance(search.next(), Turn):
+        pass
+    assert [d["strength"] for d in search.decided()] == [0.2]

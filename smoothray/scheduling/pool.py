@@ -10,7 +10,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from smoothray.errors import StudentError
 from smoothray.plan import Key
 from smoothray.records import Record, failed
 from smoothray.scheduling.workers import start_actor
@@ -61,6 +60,7 @@ class StudentPool:
         self.working: dict[Any, tuple[Actor, Fit]] = {}
         self.failed_starts = 0
         self.cores = 1
+        self.broken: str | None = None
 
     @property
     def size(self) -> int:
@@ -126,7 +126,7 @@ class StudentPool:
                 ray.kill(actor.handle)
                 self._failed_start(f"one was not ready after {START_SECONDS:g} s")
         for reference, (actor, fit) in list(self.working.items()):
-            if now > fit.deadline:
+            if now > fit.deadline and not ray.wait([reference], timeout=0)[0]:
                 del self.working[reference]
                 ray.kill(actor.handle)
                 self._start()
@@ -168,5 +168,6 @@ class StudentPool:
         self.failed_starts += 1
         # A lost node takes all that were starting on it; they are no sign that none can start.
         if self.failed_starts > DEATHS_ALLOWED + self.size:
-            raise StudentError(f"student actors cannot start here: {reason}")
-        self._start()
+            self.broken = f"student actors cannot start here: {reason}"
+        else:
+            self._start()

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError
 
 from smoothray.datasets import Dataset
-from smoothray.errors import StudyError
+from smoothray.errors import StudentError, StudyError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Job, Key, jobs
 from smoothray.records import Record, failed, new_record
@@ -27,6 +27,8 @@ from smoothray.trial import Trial
 
 LOOK_SECONDS = 5.0
 """Seconds between looks at the cluster's nodes."""
+TUNE_STARTS = 4
+"""How often Tune is started, at most, for what it left over."""
 TICK = 0.5
 """Seconds between looks at time limits."""
 BANKS_KEPT = 8
@@ -55,27 +57,33 @@ def run_search(
     try:
         wanted = search.known_keys()
         runner.prepare(sum(key not in recorded or key in again for key in wanted))
-        tuning = Tuning(search, desk, runner.concurrent(search))
-        news = desk.take.remote()
-        while tuning.running:
-            done = runner.wait([news])
-            if news in done:
-                for request in ray.get(news):
-                    runner.add(orders.place(request))
-                news = desk.take.remote()
-            for record in runner.work(done):
-                search.add(record)
-                orders.fill(record)
-                yield record
-            for number, score in orders.answers():
-                desk.answer.remote(number, score)
-        if tuning.error is not None:
-            raise StudyError(f"Ray Tune came to an end by itself: {tuning.error}")
+        for _ in range(TUNE_STARTS):
+            tuning = Tuning(search, desk, runner.concurrent(search))
+            news = desk.take.remote()
+            while tuning.running:
+                done = runner.wait([news])
+                if news in done:
+                    for request in ray.get(news):
+                        runner.add(orders.place(request))
+                    news = desk.take.remote()
+                for record in runner.work(done):
+                    search.add(record)
+                    orders.fill(record)
+                    yield record
+                for number, score in orders.answers():
+                    desk.answer.remote(number, score)
+            tuning.close()
+            if tuning.error is not None:
+                raise StudyError(f"Ray Tune came to an end by itself: {tuning.error}")
+            # Trials whose process died are left over: Tune does not ask again when all was given.
+            if not search.left_over():
+                return
+        raise StudyError("Ray Tune's trials die again and again; see Ray's logs in /tmp/ray")
     finally:
+        ray.kill(desk)  # what waits at it ends
         if tuning is not None:
             tuning.close()
         runner.close()
-        ray.kill(desk)
 
 
 @dataclass
@@ -203,6 +211,8 @@ class _Runner:
         self.fits.extendleft(again)
         yield from records
         yield from self.pool.end_overdue()
+        if self.pool.broken:
+            raise StudentError(self.pool.broken)
 
     def close(self) -> None:
         for reference in self.teaching:

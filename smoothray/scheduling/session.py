@@ -20,6 +20,9 @@ def ray_session(cores: int | None = None) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault(
+        "RAY_task_oom_retries", "4"
+    )  # by default a task without memory is tried for ever
     import ray
 
     address = os.environ.get("RAY_ADDRESS") or "local"

@@ -30,7 +30,6 @@ from smoothray.search import Search, Wait
 # A core is held by a student each, so a trial may ask for none. Ray refuses a trial that asks for nothing;
 # every head has this resource, and it keeps trials there.
 RESOURCES = {"CPU": 0, "node:__internal_head__": 0.001}
-RETRIES = 3
 
 
 class ArmTrial(Trainable):
@@ -136,7 +135,6 @@ class Tuning:
                 storage_path=self._folder,
                 verbose=0,
                 stop=self._ended,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
@@ -147,7 +145,7 @@ class Tuning:
     def running(self) -> bool:
         return self._thread.is_alive()
 
-    def close(self, timeout: float = 2.0) -> None:
+    def close(self, timeout: float = 5.0) -> None:
         """End Tune; what it has under way is given up."""
         self._ended.event.set()
         self._thread.join(timeout)
@@ -155,8 +153,6 @@ class Tuning:
 
     def _fit(self) -> None:
         try:
-            errors = self._tuner.fit().errors
-            if errors:
-                self.error = errors[0]
+            self._tuner.fit()
         except BaseException as error:
             self.error = error

@@ -21,6 +21,7 @@ class Draws(Protocol):
     total: int
     parallel: float
     listed: tuple[Arm, ...]
+    known: list[Arm]
 
     def draw(self) -> Arm | None:
         """The next arm; None where there is no more."""
@@ -36,8 +37,9 @@ class Listed:
 
     parallel = math.inf
 
-    def __init__(self, arms: Iterable[Arm]) -> None:
+    def __init__(self, arms: Iterable[Arm], known: Iterable[Arm] = ()) -> None:
         self.listed = tuple(arms)
+        self.known = [arm for arm in known if arm in set(self.listed)]
         self._left = list(self.listed)
         self.total = len(self.listed)
 
@@ -78,7 +80,9 @@ class Tpe:
         self._optuna = optuna.create_study(direction="maximize", sampler=sampler)
         self._penalty = penalty
         self.total = strengths.samples
-        self._known = list(known)[: self.total]
+        # Arms that the study has left since are no draws of this search.
+        self.known = [arm for arm in known if self._within(arm)][: self.total]
+        self._known = list(self.known)
         self._drawn = 0
         self._asked: dict[Arm, Any] = {}
 
@@ -105,6 +109,15 @@ class Tpe:
             # The same to three digits: nothing would be learnt.
             self._optuna.tell(trial, state=_failed())
         return None
+
+    def _within(self, arm: Arm) -> bool:
+        low, high = self._space["strength"].low, self._space["strength"].high
+        return (
+            arm.strength is not None
+            and low <= arm.strength <= high
+            and arm.augment in self._space["augment"].choices
+            and arm.ensemble in self._space["ensemble"].choices
+        )
 
     def tell(self, arm: Arm, score: float | None) -> None:
         trial = self._asked.pop(arm, None)

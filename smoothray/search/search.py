@@ -42,6 +42,8 @@ class Group:
     raced: bool
     running: dict[Arm, int] = field(default_factory=dict)
     ready: list[Turn] = field(default_factory=list)
+    again: list[Turn] = field(default_factory=list)
+    drawn: bool = False
     stopped: dict[Arm, str] = field(default_factory=dict)
     met: dict[Arm, None] = field(default_factory=dict)
 
@@ -67,7 +69,9 @@ class Search:
         again: Iterable[Key] = (),
     ) -> None:
         self.study = study
-        self._recorded = set(records) - set(again)
+        self._seen = set(records)
+        self._again = set(again)
+        self._recorded = self._seen - self._again
         self.blocks = blocks(study)
         self._students = [student.name for student in study.students]
         self._lock = threading.RLock()
@@ -85,6 +89,7 @@ class Search:
         """Take in a new record."""
         with self._lock:
             self._recorded.add(Key.of(record))
+            self._seen.add(Key.of(record))
             self._score(record)
 
     def _score(self, record: Record) -> None:
@@ -118,10 +123,12 @@ class Search:
             return Wait() if waiting else None
 
     def _next_of(self, group: Group) -> Turn | Wait | None:
+        if group.again:
+            return group.again.pop()
         if len(group.running) >= group.draws.parallel:
             return Wait()
         while (arm := group.draws.draw()) is not None:
-            if self.settled(group.dataset, arm, group):
+            if self._complete(group, arm):
                 group.draws.tell(arm, self._median(group, arm))
                 continue
             if arm not in group.met:
@@ -133,15 +140,25 @@ class Search:
             # It was begun before; it goes on if it may.
             group.draws.tell(arm, self._median(group, arm))
             group.ready.append(turn)
+        group.drawn = True
         while group.ready:
             group.ready.sort(key=lambda turn: turn.block)
             # An arm is judged beside all that were given the same block.
             if any(block < group.ready[0].block for block in group.running.values()):
                 return Wait()
             turn = group.ready.pop(0)
-            if not self._judge(group, turn.arm, turn.block - 1):
+            # What was begun has been let through before.
+            if self._begun(turn) or not self._judge(group, turn.arm, turn.block - 1):
                 return turn
         return Wait() if group.running else None
+
+    def _begun(self, turn: Turn) -> bool:
+        before = set(self.wanted(turn.dataset, turn.arm, turn.block - 1))
+        return any(
+            key in self._seen
+            for key in self.wanted(turn.dataset, turn.arm, turn.block)
+            if key not in before
+        )
 
     def _first_open_block(self, dataset: str, arm: Arm) -> int:
         for block in range(len(self.blocks)):
@@ -160,27 +177,40 @@ class Search:
     def score(self, turn: Turn) -> float | None:
         """The median over the trials of a turn's arm; None where none finished."""
         with self._lock:
-            return self._median(self._group(turn.dataset, turn.arm), turn.arm)
+            return self._median(self._known_group(turn), turn.arm)
 
     def done(self, turn: Turn) -> None:
         """A turn has come to its end; its arm is judged when its next one comes up."""
         with self._lock:
-            group = self._group(turn.dataset, turn.arm)
+            group = self._known_group(turn)
             group.running.pop(turn.arm, None)
             group.draws.tell(turn.arm, self._median(group, turn.arm))
             if turn.block < len(self.blocks) - 1:
                 group.ready.append(Turn(turn.dataset, turn.arm, turn.block + 1))
 
     def given_up(self, turn: Turn) -> None:
-        """A turn could not be done; its arm does not go on in this run."""
+        """A turn could not be done; it is given once more."""
         with self._lock:
-            self._group(turn.dataset, turn.arm).running.pop(turn.arm, None)
+            group = self._known_group(turn)
+            group.running.pop(turn.arm, None)
+            group.again.append(turn)
+
+    def left_over(self) -> bool:
+        """Whether there is something to give that was not, or was given and is not done.
+
+        To be asked when nobody works for the search any more: what was under way is given once more.
+        """
+        with self._lock:
+            for group in self.groups:
+                group.again += [Turn(group.dataset, arm, n) for arm, n in group.running.items()]
+                group.running.clear()
+            return any(group.again or group.ready or not group.drawn for group in self.groups)
 
     def _judge(self, group: Group, arm: Arm, block: int) -> str | None:
         """Why an arm should stop after a block, or None. What is decided is kept."""
         if not group.raced:
             return None
-        reason = self._reason(group, arm, self.blocks[block])
+        reason = self._reason(group, arm, block)
         if reason:
             group.stopped[arm] = reason
             self._decide("stopped", group, arm, reason=reason, trials=self.blocks[block])
@@ -192,13 +222,18 @@ class Search:
             found, self._decided = self._decided, []
             return found
 
-    def settled(self, dataset: str, arm: Arm, group: Group | None = None) -> bool:
-        """Whether an arm has all the trials that it will get."""
+    def settled(self, dataset: str, arm: Arm) -> bool:
+        """Whether an arm has all the trials that it will get; one that the study no longer has gets none."""
         with self._lock:
-            stopped = (group or self._group(dataset, arm)).stopped
-            return arm in stopped or self._recorded.issuperset(
-                self.wanted(dataset, arm, len(self.blocks) - 1)
-            )
+            group = self._group(dataset, arm)
+            if group is None or not (arm in group.met or arm in group.draws.listed):
+                return True
+            return self._complete(group, arm)
+
+    def _complete(self, group: Group, arm: Arm) -> bool:
+        return arm in group.stopped or self._recorded.issuperset(
+            self.wanted(group.dataset, arm, len(self.blocks) - 1)
+        )
 
     def known_keys(self) -> list[Key]:
         """The trials of all arms that are known: all of those that run, what is recorded of the stopped."""
@@ -208,7 +243,7 @@ class Search:
                 for arm in dict.fromkeys([*group.draws.listed, *group.met]):
                     mine = self.wanted(group.dataset, arm, len(self.blocks) - 1)
                     stopped = arm in group.stopped
-                    found += [key for key in mine if not stopped or key in self._recorded]
+                    found += [key for key in mine if not stopped or key in self._seen]
             return found
 
     def to_draw(self) -> Counter[str]:
@@ -238,22 +273,35 @@ class Search:
             recorded = [
                 key.arm for key in records if (key.dataset, key.arm.penalty) == (dataset, penalty)
             ]
-            met = dict.fromkeys([*drawn, *recorded])
+            met = list(dict.fromkeys([*drawn, *recorded]))
             strengths = self.study.penalties.get(penalty)
             if strengths is not None and strengths.searcher == "optuna":
                 draws: Draws = Tpe(self.study, dataset, penalty, met)
             else:
-                draws = Listed(by_penalty.get(penalty, []))
+                draws = Listed(by_penalty.get(penalty, []), met)
             raced = self.study.scheduler != "none" and penalty in self.study.penalties
-            stopped = {arm_of(d): d["reason"] for d in mine if d["what"] == "stopped" and raced}
-            group = Group(dataset, penalty, draws, raced, stopped=stopped, met=met)
+            wanted_again = {key.arm for key in self._again if key.dataset == dataset}
+            stopped = {
+                arm_of(d): d["reason"]
+                for d in mine
+                if d["what"] == "stopped" and raced and arm_of(d) not in wanted_again
+            }
+            known = dict.fromkeys(draws.known)
+            group = Group(dataset, penalty, draws, raced, stopped=stopped, met=known)
             found.append(group)
         return found
 
-    def _group(self, dataset: str, arm: Arm) -> Group:
-        return next(g for g in self.groups if (g.dataset, g.penalty) == (dataset, arm.penalty))
+    def _group(self, dataset: str, arm: Arm) -> Group | None:
+        mine = (g for g in self.groups if (g.dataset, g.penalty) == (dataset, arm.penalty))
+        return next(mine, None)
 
-    def _reason(self, group: Group, arm: Arm, trials: int) -> str | None:
+    def _known_group(self, turn: Turn) -> Group:
+        group = self._group(turn.dataset, turn.arm)
+        assert group is not None  # turns are given by groups
+        return group
+
+    def _reason(self, group: Group, arm: Arm, block: int) -> str | None:
+        trials = self.blocks[block]
         mine = self._by_trial(group, arm)
         others = {other: self._by_trial(group, other) for other in group.met if other != arm}
         if self.study.scheduler == "race":
@@ -263,8 +311,9 @@ class Search:
         eta = FUTILE if self.study.scheduler == "race" else ETA
         at_block = [
             statistics.median(part)
-            for scores in others.values()
-            if len(scores) >= trials and (part := [s for t, s in scores.items() if t < trials])
+            for other, scores in others.items()
+            if self._seen.issuperset(self.wanted(group.dataset, other, block))
+            and (part := [s for t, s in scores.items() if t < trials])
         ]
         part = [score for trial, score in mine.items() if trial < trials]
         return halve(statistics.median(part), at_block, eta) if part else "every trial failed"
