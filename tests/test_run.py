@@ -22,7 +22,7 @@ datasets: [sklearn:iris, sklearn:friedman3]
 trials: 2
 penalties: {jacobian: [0.1]}
 teacher: {steps: 60, hidden: [8]}
-student: {options: {population_size: 50, generations: 5}}
+student: {options: {population_size: 150, generations: 30}}
 """
 SCORES = [
     f"{score}_{part}"
