@@ -26,8 +26,9 @@ def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -
         raise StudyError(f"--selection: {error}") from None
     from_file = study.endswith(".parquet")
     name = Path(study).stem if from_file else study_name(study)
-    parts = [name, "report", (rule or "").replace("<=", "-at-most-"), "per-trial" * per_trial]
-    folder = folder or Path("-".join(filter(None, parts)))
+    parts = ["report", (rule or "").replace("<=", "-at-most-"), "per-trial" * per_trial]
+    label = "-".join(filter(None, parts))
+    folder = folder or Path(f"{name}-{label}")
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"cannot write the report to {folder}: it is a file; --out takes a folder")
     with err.status("reading the records") as status:
@@ -49,7 +50,7 @@ def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -
             raise StudyError(f"cannot write {error.filename or folder}: {error.strerror}") from None
         if not from_file:
             status.update("logging to MLflow")
-            _log(name, folder, written.files)
+            _log(name, label, folder, written.files)
     for line in written.lines:
         out.print(line, markup=False, soft_wrap=True)
     say(f"wrote {written.page} and {len(written.files) - 1} files of figures and tables beside it")
@@ -69,12 +70,12 @@ def _hint(from_file: bool) -> str:
     )
 
 
-def _log(name: str, folder: Path, files: tuple[Path, ...]) -> None:
+def _log(name: str, label: str, folder: Path, files: tuple[Path, ...]) -> None:
     from smoothray.tracking import Tracker
 
     tracker = Tracker(name)
     try:
         tracker.open()
-        tracker.log_report(folder, files)
+        tracker.log_report(label, folder, files)
     except (StudyError, ConnectionError) as error:
         say(f"The report is not in MLflow: {error}")

@@ -165,15 +165,15 @@ class Tracker:
             self._client.set_tag(run_id, STOPPED, json.dumps(dict(stopped)))
         self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED")
 
-    def log_report(self, folder: Path, files: Iterable[Path]) -> None:
-        """Keep a report's files as the artifacts of a run named as its folder, in place of an older one.
+    def log_report(self, name: str, folder: Path, files: Iterable[Path]) -> None:
+        """Keep a report's files as the artifacts of a run of that name, in place of an older one.
 
         Raises ConnectionError where MLflow cannot be reached.
         """
         try:
             old = self._search("tags.`smoothray.kind` = 'report'")
             run = self._client.create_run(
-                self._experiment, tags={"smoothray.kind": "report"}, run_name=folder.name
+                self._experiment, tags={"smoothray.kind": "report"}, run_name=name
             )
             for file in files:
                 inside = file.relative_to(folder).parent.as_posix()
@@ -182,7 +182,7 @@ class Tracker:
                 )
             self._client.set_terminated(run.info.run_id, "FINISHED")
             for other in old:
-                if other.info.run_name == folder.name:
+                if other.info.run_name == name:
                     self._client.delete_run(other.info.run_id)
         except Exception as error:
             raise _unreachable(self.uri, error) from None

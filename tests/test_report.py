@@ -455,6 +455,7 @@ def test_the_command_prints_the_verdict_and_logs_the_report(main, place):
     experiment = client.get_experiment_by_name("made-up").experiment_id
     runs = client.search_runs([experiment], "tags.`smoothray.kind` = 'report'")
     assert len(runs) == 1 and runs[0].info.status == "FINISHED"
+    assert runs[0].info.run_name == "report"
     names = {item.path for item in client.list_artifacts(runs[0].info.run_id)}
     assert names == {"report.html", "verdict.txt", "figures", "tables"}
     inside = {item.path for item in client.list_artifacts(runs[0].info.run_id, "figures")}
