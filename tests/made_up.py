@@ -88,3 +88,17 @@ def settle(record):
 def loaded(records, tmp_path: Path) -> Records:
     write_parquet(records, tmp_path / "study.parquet")
     return load_parquet(tmp_path / "study.parquet")
+
+
+def deliver(records):
+    """Put a study into MLflow as a run of it would, but for the trials' own runs."""
+    from smoothray.tracking import Tracker
+
+    tracker = Tracker("made-up")
+    tracker.create({})
+    cells: dict = {}
+    for record in records:
+        cells.setdefault(Key.of(record).cell, []).append(record)
+    for cell, mine in cells.items():
+        tracker.finish_cell(cell, mine, complete=True)
+    return tracker

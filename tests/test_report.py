@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import ARMS, FAST, loaded, made_up
+from made_up import ARMS, FAST, deliver, loaded, made_up
 from scipy.stats import spearmanr
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
@@ -34,7 +34,7 @@ from smoothray_analysis.why import (
 )
 from smoothray_analysis.wording import one_or_all
 
-from smoothray.plan import Arm, Key
+from smoothray.plan import Arm
 from smoothray.records import failed, write_parquet
 
 FEW = Settings(resamples=50)
@@ -427,19 +427,6 @@ def test_a_formula_is_cut_before_its_signs():
 
 
 # --- the command
-
-
-def deliver(records):
-    from smoothray.tracking import Tracker
-
-    tracker = Tracker("made-up")
-    tracker.create({})
-    cells: dict = {}
-    for record in records:
-        cells.setdefault(Key.of(record).cell, []).append(record)
-    for cell, mine in cells.items():
-        tracker.finish_cell(cell, mine, complete=True)
-    return tracker
 
 
 def test_the_command_prints_the_verdict_and_logs_the_report(main, place):

@@ -7,9 +7,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from conftest import at_work
 from ray.exceptions import OutOfMemoryError
 
 from smoothray.errors import StudyError
@@ -51,25 +51,6 @@ def run(study: Study) -> list[Record]:
     return list(run_search(study, Search(study, datasets, {}), datasets, {}))
 
 
-def fitting(doing: bytes = b"StudentActor.fit") -> list[int]:
-    """This process's descendants that are at a task, by default at a student's fit."""
-    parents, titles = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            titles[int(folder.name)] = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(fields[1])
-
-    def ours(pid: int) -> bool:
-        while pid in parents and pid != os.getpid():
-            pid = parents[pid]
-        return pid == os.getpid()
-
-    return [p for p, title in titles.items() if doing in title and ours(p)]
-
-
 class Killer(threading.Thread):
     """Kills the first actors that are seen at a task, by default at a student's fit."""
 
@@ -80,7 +61,7 @@ class Killer(threading.Thread):
     def run(self) -> None:
         deadline = time.monotonic() + 120
         while len(self.killed) < self.times and time.monotonic() < deadline:
-            for pid in set(fitting(self.doing)) - self.killed:
+            for pid in set(at_work(self.doing)) - self.killed:
                 os.kill(pid, signal.SIGKILL)
                 self.killed.add(pid)
             time.sleep(0.02)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import ARMS, FAST, loaded, made_up
+from made_up import ARMS, FAST, deliver, loaded, made_up
 from smoothray_analysis.loading import RecordsError, load_mlflow, load_parquet
 from smoothray_analysis.selection import (
     Rule,
@@ -16,7 +16,7 @@ from smoothray_analysis.selection import (
 )
 from smoothray_analysis.verdict import Evidence, evidence
 
-from smoothray.plan import Arm, Key
+from smoothray.plan import Arm
 from smoothray.records import failed
 from smoothray.students import select
 
@@ -73,13 +73,7 @@ def test_a_study_is_loaded_from_mlflow(place):
     from smoothray.tracking import Tracker
 
     records = made_up(2, 3, ARMS[:2])
-    tracker = Tracker("made-up")
-    tracker.create({})
-    cells: dict = {}
-    for record in records:
-        cells.setdefault(Key.of(record).cell, []).append(record)
-    for cell, mine in cells.items():
-        tracker.finish_cell(cell, mine, complete=True)
+    deliver(records)
     study = load_mlflow("made-up")
     assert len(study.frame) == len(records) and not study.warnings
     chosen = study.fronts(["formula", "chosen"]).query("chosen").set_index("record")["formula"]

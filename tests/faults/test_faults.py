@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import COMMAND, clean_environment
+from conftest import COMMAND, at_work, clean_environment
 
 STUDY = """
 name: faults
@@ -102,25 +102,6 @@ class Server:
         self.start()
 
 
-def fitting() -> list[int]:
-    """The student actors at a fit, on any of our nodes."""
-    parents, titles = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            titles[int(folder.name)] = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(fields[1])
-
-    def ours(pid: int) -> bool:
-        while pid in parents and pid != os.getpid():
-            pid = parents[pid]
-        return pid == os.getpid()
-
-    return [p for p, title in titles.items() if b"StudentActor.fit" in title and ours(p)]
-
-
 class Driver:
     """`smoothray run` in a folder, started again whenever it was killed."""
 
@@ -166,14 +147,14 @@ class Faults:
             self.counts[name] += 1
 
     def _student(self, driver: Driver) -> bool:
-        pids = fitting()
+        pids = at_work()
         if pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(random.choice(pids), signal.SIGKILL)
         return bool(pids)
 
     def _sleeper(self, driver: Driver) -> bool:
-        pids = fitting()
+        pids = at_work()
         if pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(random.choice(pids), signal.SIGSTOP)
