@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -98,9 +99,9 @@ def _work(
     banks = {key: record["bank"] for key, record in recorder.records.items()}
     with (
         ray_session(cores),
-        interruptible(),  # once more: Ray has put its own handler in place of ours
+        interruptible() as stop,  # once more: Ray has put its own handler in place of ours
         StudyProgress(totals, done) as progress,
-        closing(run_search(study, search, datasets, banks, again)) as records,
+        closing(run_search(study, search, datasets, banks, again, stop.is_set)) as records,
     ):
         try:
             for record in records:
@@ -193,17 +194,23 @@ def _counted(count: int, what: str) -> str:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let a polite request to end (SIGTERM) stop the study as Ctrl-C does."""
+def interruptible() -> Iterator[threading.Event]:
+    """Let a polite request to end (SIGTERM) stop the study as Ctrl-C does.
+
+    The event is set by both: an exception that comes while an object is deleted is lost.
+    """
+    wanted = threading.Event()
 
     def stop(*_: object) -> None:
+        wanted.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield wanted
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def study_name(study: str) -> str:

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import OrderedDict, deque
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,13 @@ def run_search(
     datasets: Mapping[str, Dataset],
     recorded: Mapping[Key, Collection[int]],
     again: Collection[Key] = (),
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Generator[Record, None, None]:
     """Run a study's search inside a `ray_session`; each record is yielded as soon as it exists.
 
     recorded: the keys that have a record, each with the trials of its bank. again: those of them that are
-    to be done once more. Closing the generator ends all work under way.
+    to be done once more. stopping: asked now and then whether to end, by KeyboardInterrupt. Closing the
+    generator ends all work under way.
     """
     # Tune takes seconds to load.
     from smoothray.scheduling.tuning import Tuning
@@ -62,6 +64,8 @@ def run_search(
             news = desk.take.remote()
             while tuning.running:
                 done = runner.wait([news])
+                if stopping():
+                    raise KeyboardInterrupt
                 if news in done:
                     for request in ray.get(news):
                         runner.add(orders.place(request))

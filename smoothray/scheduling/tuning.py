@@ -8,6 +8,7 @@ a new Tune trial: pausing one costs a process, a new one 0.2 s.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -26,6 +27,10 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from smoothray.search import Search, Wait
+
+# What a trial died of is dealt with by giving its turn again; at a stop, all of them end so.
+for name in ("ray.tune", "ray.air"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 # A core is held by a student each, so a trial may ask for none. Ray refuses a trial that asks for nothing;
 # every head has this resource, and it keeps trials there.
