@@ -159,7 +159,7 @@ def _against_plain(results: list[dict[Any, Any]]) -> list[str]:
     words = {
         "better": "better than", "worse": "worse than", "practically the same": "practically the same as",
         "no clear difference": "not clearly different from",
-        "power is small": "not told from (power is small)",
+        "power is small": "with so few data not told from",
     }  # fmt: skip
     parts = []
     for verdict, text in words.items():
