@@ -91,7 +91,8 @@ def _work(
     cores: int | None,
 ) -> None:
     # Ray takes a second to load, which commands that do not run a study should not wait for.
-    from smoothray.scheduling import ray_session, run_search
+    from smoothray.scheduling.runner import run_search
+    from smoothray.scheduling.session import ray_session
 
     known = search.known_keys()
     totals = Counter(key.dataset for key in known) + search.to_draw()

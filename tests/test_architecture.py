@@ -117,4 +117,12 @@ def test_light_commands_load_nothing_heavy(program):
 
 
 def test_scheduling_loads_ray_but_not_torch():
-    assert loaded("import smoothray.scheduling") == ["ray"]
+    assert loaded("import smoothray.scheduling.runner, smoothray.scheduling.tuning") == ["ray"]
+
+
+@pytest.mark.parametrize("module", ["desk", "arm_trial"])
+def test_the_processes_that_only_wait_load_little(module):
+    program = (
+        f"import sys, smoothray.scheduling.{module}; sys.exit('smoothray.plan' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -23,7 +23,7 @@ SLOW = {"population_size": 300, "generations": 150}
 
 @pytest.fixture(scope="module", autouse=True)
 def ray_here() -> Iterator[None]:
-    from smoothray.scheduling import ray_session
+    from smoothray.scheduling.session import ray_session
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
@@ -45,7 +45,7 @@ def study(**changes: object) -> Study:
 
 
 def run(study: Study) -> list[Record]:
-    from smoothray.scheduling import run_search
+    from smoothray.scheduling.runner import run_search
 
     datasets = load_datasets(study)
     return list(run_search(study, Search(study, datasets, {}), datasets, {}))

@@ -12,7 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from smoothray.plan import Key
 from smoothray.records import Record, failed
-from smoothray.scheduling.workers import start_actor
+from smoothray.scheduling.workers import start_student
 from smoothray.settings import StudentSettings
 
 DEATHS_ALLOWED = 2
@@ -143,7 +143,7 @@ class StudentPool:
             ray.kill(actor.handle)
 
     def _start(self) -> None:
-        actor = Actor(start_actor(self.students, self.seed))
+        actor = Actor(start_student(self.students, self.seed))
         self.starting[actor.handle.ready.remote()] = (actor, time.monotonic() + START_SECONDS)
 
     def _rest(self, actor: Actor) -> None:

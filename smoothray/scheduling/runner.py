@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
 from smoothray.datasets import Dataset
 from smoothray.errors import StudentError, StudyError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Job, Key, jobs
 from smoothray.records import Record, failed, new_record
-from smoothray.scheduling.desk import Desk, Request
+from smoothray.scheduling.desk import Desk
 from smoothray.scheduling.pool import Fit, StudentPool
-from smoothray.scheduling.workers import teach_job
-from smoothray.search import Search
+from smoothray.scheduling.teaching import Teachers
+from smoothray.search import Search, Turn
 from smoothray.study import Study
 from smoothray.trial import Trial
 
@@ -58,7 +57,7 @@ def run_search(
     tuning = None
     try:
         wanted = search.known_keys()
-        runner.prepare(sum(key not in recorded or key in again for key in wanted))
+        runner.prepare([key for key in wanted if key not in recorded or key in again])
         for _ in range(TUNE_STARTS):
             tuning = Tuning(search, desk, runner.concurrent(search))
             news = desk.take.remote()
@@ -67,8 +66,8 @@ def run_search(
                 if stopping():
                     raise KeyboardInterrupt
                 if news in done:
-                    for request in ray.get(news):
-                        runner.add(orders.place(request))
+                    for number in ray.get(news):
+                        runner.add(orders.place(number, tuning.turns[number]))
                     news = desk.take.remote()
                 for record in runner.work(done):
                     search.add(record)
@@ -92,7 +91,8 @@ def run_search(
 
 @dataclass
 class _Order:
-    request: Request
+    number: int
+    turn: Turn
     missing: set[Key]
 
 
@@ -107,13 +107,12 @@ class _Orders:
         self._again = set(again)
         self._open: list[_Order] = []
 
-    def place(self, request: Request) -> list[Job]:
+    def place(self, number: int, turn: Turn) -> list[Job]:
         """The jobs that a request comes to; none where all of it is recorded."""
-        turn = request.turn
         wanted = self._search.wanted(turn.dataset, turn.arm, turn.block)
         missing = {key for key in wanted if key not in self._recorded or key in self._again}
         under_way = set().union(*(order.missing for order in self._open)) if self._open else set()
-        self._open.append(_Order(request, missing))
+        self._open.append(_Order(number, turn, missing))
         # A Tune trial whose process died asks once more for what is being done already.
         todo = [key for key in wanted if key not in under_way]
         return jobs(todo, self._recorded, self._again)
@@ -130,8 +129,8 @@ class _Orders:
         found = []
         for order in [order for order in self._open if not order.missing]:
             self._open.remove(order)
-            score = self._search.score(order.request.turn)
-            found.append((order.request.number, math.nan if score is None else score))
+            score = self._search.score(order.turn)
+            found.append((order.number, math.nan if score is None else score))
         return found
 
 
@@ -139,7 +138,7 @@ Bank = tuple[str, str, float | None, int, tuple[int, ...]]
 
 
 class _Runner:
-    """Teachers as tasks, students on a pool of actors, one queue of fits between them."""
+    """Teachers and students on actors of their own, one queue of fits between them."""
 
     def __init__(self, study: Study, datasets: Mapping[str, Dataset]) -> None:
         self.study = study
@@ -154,6 +153,7 @@ class _Runner:
         self.settings = {settings.name: settings for settings in study.students}
         self.jobs: deque[Job] = deque()
         self.fits: deque[Fit] = deque()
+        self.teachers = Teachers(study)
         self.teaching: dict[Any, Bank] = {}
         self.learners: dict[Bank, list[Job]] = {}
         self.lessons: OrderedDict[Bank, dict[int, Any]] = OrderedDict()
@@ -181,11 +181,13 @@ class _Runner:
     def concurrent(self, search: Search) -> int:
         """How many arms to have under way: enough that neither students nor teachers wait for Tune."""
         fits = search.blocks[0] * len(self.study.students)
-        return max(4, 2 + -(-2 * self.cores // fits), 2 * self.most_teaching)
+        return max(1 + -(-2 * self.cores // fits), 1 + 2 * self.most_teaching)
 
-    def prepare(self, fits: int) -> None:
-        """Start the students' actors, which takes seconds, while Tune starts."""
-        self.pool.grow(fits, self.cores, 0)
+    def prepare(self, keys: Collection[Key]) -> None:
+        """Start actors for what is known to come, which takes seconds, while Tune starts."""
+        self.pool.grow(len(keys), self.cores, 0)
+        if any(PENALTIES[key.arm.penalty].has_teacher for key in keys):
+            self.teachers.prepare(self.use_gpus)
 
     def add(self, todo: Iterable[Job]) -> None:
         for job in todo:
@@ -215,12 +217,12 @@ class _Runner:
         self.fits.extendleft(again)
         yield from records
         yield from self.pool.end_overdue()
+        self.teachers.end_idle()
         if self.pool.broken:
             raise StudentError(self.pool.broken)
 
     def close(self) -> None:
-        for reference in self.teaching:
-            ray.cancel(reference, force=True)
+        self.teachers.close()
         self.pool.close()
 
     def _launch(self) -> None:
@@ -237,7 +239,8 @@ class _Runner:
                 self.learners[bank].append(job)
             elif len(self.teaching) < self.most_teaching:
                 self.learners[bank] = [job]
-                self.teaching[self._teach(job)] = bank
+                reference = self.teachers.teach(self.references[job.dataset], job, self.use_gpus)
+                self.teaching[reference] = bank
             else:
                 break
             self.jobs.popleft()
@@ -245,28 +248,12 @@ class _Runner:
         while self.fits and self.pool.idle:
             self.pool.submit(self.fits.popleft())
 
-    def _teach(self, job: Job) -> Any:
-        share = self.study.teacher.gpu_share
-        # Without a GPU, over all nodes: Ray would put what asks for no core onto one.
-        options = {"num_gpus": share} if self.use_gpus else {"scheduling_strategy": "SPREAD"}
-        task = teach_job.options(**options)
-        return task.remote(
-            self.references[job.dataset],
-            job,
-            self.study.augment,
-            self.study.teacher,
-            self.study.seed,
-        )
-
     def _taught(self, bank: Bank, reference: Any) -> Iterator[Record]:
         """Queue the fits of a bank that is trained; a failed teacher is a failed record."""
         waiting = self.learners.pop(bank)
         trials = waiting[0].trials
-        try:
-            lessons = dict(zip(trials, ray.get(reference), strict=True))
-        except RayError as error:
-            cause = getattr(error, "cause", None) or error
-            lessons = dict.fromkeys(trials, f"the teachers could not be trained: {cause}")
+        found = self.teachers.collect(reference, len(trials))
+        lessons = dict(zip(trials, found, strict=True))
         stored = {
             trial: lesson if isinstance(lesson, str) else ray.put(lesson)
             for trial, lesson in lessons.items()

@@ -8,6 +8,7 @@ a new Tune trial: pausing one costs a process, a new one 0.2 s.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shutil
@@ -20,13 +21,13 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # resuming is by our 
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 
-import ray
 from ray import tune
-from ray.tune import PlacementGroupFactory, Stopper, Trainable
+from ray.tune import PlacementGroupFactory, Stopper
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from smoothray.search import Search, Wait
+from smoothray.scheduling.arm_trial import ArmTrial
+from smoothray.search import Search, Turn, Wait
 
 # What a trial died of is dealt with by giving its turn again; at a stop, all of them end so.
 for name in ("ray.tune", "ray.air"):
@@ -37,25 +38,9 @@ for name in ("ray.tune", "ray.air"):
 RESOURCES = {"CPU": 0, "node:__internal_head__": 0.001}
 
 
-class ArmTrial(Trainable):
-    """A block of an arm's trials on a data set: one step."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.config_now = config
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
-        return True
-
-    def step(self) -> dict[str, Any]:
-        desk, turn = self.config_now["desk"], self.config_now["turn"]
-        return {"score": ray.get(desk.ask.remote(turn)), "done": True}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: an arm's state is its records."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing."""
+Turns = dict[int, Turn]
+"""What has been given to Tune, by number."""
+_numbers = itertools.count()
 
 
 class NotSaved:
@@ -68,9 +53,9 @@ class NotSaved:
 class StudySearcher(NotSaved, Searcher):
     """Tune's way to ask a Search for the next arm."""
 
-    def __init__(self, search: Search, desk: Any) -> None:
+    def __init__(self, search: Search, desk: Any, turns: Turns) -> None:
         super().__init__(metric="score", mode="max")
-        self.search, self.desk = search, desk
+        self.search, self.desk, self.turns = search, desk, turns
 
     def suggest(self, trial_id: str) -> Any:
         found = self.search.next()
@@ -78,7 +63,9 @@ class StudySearcher(NotSaved, Searcher):
             return Searcher.FINISHED
         if isinstance(found, Wait):
             return None
-        return {"turn": found, "desk": self.desk}
+        number = next(_numbers)
+        self.turns[number] = found
+        return {"number": number, "desk": self.desk}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -95,15 +82,15 @@ class StudySearcher(NotSaved, Searcher):
 class StudyScheduler(NotSaved, FIFOScheduler):
     """Tune's way to tell a Search that a turn has ended; the Search stops the arm or has it go on."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, turns: Turns) -> None:
         super().__init__()
-        self.search = search
+        self.search, self.turns = search, turns
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        self.search.done(trial.config["turn"])
+        self.search.done(self.turns[trial.config["number"]])
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self.search.given_up(trial.config["turn"])
+        self.search.given_up(self.turns[trial.config["number"]])
 
 
 class Ended(NotSaved, Stopper):
@@ -124,13 +111,14 @@ class Tuning:
 
     def __init__(self, search: Search, desk: Any, concurrent: int) -> None:
         self.error: BaseException | None = None
+        self.turns: Turns = {}
         self._ended = Ended()
         self._folder = tempfile.mkdtemp(prefix="smoothray-tune-")
         self._tuner = tune.Tuner(
             tune.with_resources(ArmTrial, PlacementGroupFactory([RESOURCES])),
             tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(search, desk),
-                scheduler=StudyScheduler(search),
+                search_alg=StudySearcher(search, desk, self.turns),
+                scheduler=StudyScheduler(search, self.turns),
                 num_samples=-1,
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,

@@ -1,4 +1,4 @@
-"""What runs in Ray's processes: teacher tasks (torch, never a student) and student actors (never torch)."""
+"""What runs in Ray's processes: teacher actors (torch, never a student) and student actors (never torch)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,27 @@ from smoothray.trial import Lesson, Trial, distil, teacher_fields
 
 
 # No cores are asked for: the student actors hold them all for the whole study, and neither kind of work
-# may wait for the other. The runner bounds how many teacher tasks there are at a time.
-@ray.remote(num_cpus=0, max_retries=4)
-def teach_job(
-    dataset: Dataset, job: Job, augments: Sequence[int], settings: TeacherSettings, seed: int
-) -> list[Lesson | str]:
-    """The lessons of a job's trials with new points for all `augments`, or why their teachers failed."""
-    import torch
+# may wait for the other. The runner bounds how many teacher actors there are.
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=4)
+class TeacherActor:
+    """A process that trains one bank after another, torch loaded once."""
 
-    from smoothray.teachers.teach import teach
+    def __init__(self, augments: Sequence[int], settings: TeacherSettings, seed: int) -> None:
+        import torch
 
-    # One thread, so that a bank trains to the same bits however many cores the machine has.
-    torch.set_num_threads(1)
-    trials = [Trial.of(dataset, number, seed) for number in job.trials]
-    strengths = [job.strength or 0.0] * len(trials)
-    return teach(trials, job.penalty, strengths, job.ensemble, augments, settings)
+        import smoothray.teachers.teach  # noqa: F401  (a second of loading, before the first bank comes)
+
+        # One thread, so that a bank trains to the same bits however many cores the machine has.
+        torch.set_num_threads(1)
+        self.augments, self.settings, self.seed = augments, settings, seed
+
+    def teach(self, dataset: Dataset, job: Job) -> list[Lesson | str]:
+        """The lessons of a job's trials with new points for every augmentation, or why there are none."""
+        from smoothray.teachers.teach import teach
+
+        trials = [Trial.of(dataset, number, self.seed) for number in job.trials]
+        strengths = [job.strength or 0.0] * len(trials)
+        return teach(trials, job.penalty, strengths, job.ensemble, self.augments, self.settings)
 
 
 @ray.remote(num_cpus=1, num_gpus=0, max_restarts=0, max_task_retries=0)
@@ -83,7 +89,7 @@ def memory() -> int:
     return pages * resource.getpagesize()
 
 
-def start_actor(students: Sequence[StudentSettings], seed: int) -> Any:
+def start_student(students: Sequence[StudentSettings], seed: int) -> Any:
     """A new actor, in an environment that suits every student of the study."""
     from smoothray.students import STUDENTS
 
