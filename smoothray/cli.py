@@ -168,7 +168,9 @@ def distill(
     augment: Annotated[int, typer.Option(min=0, help="New points per training row.")] = 0,
     student: Annotated[str, typer.Option(help="operon, pysr or gplearn.")] = "operon",
     budget: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
-    selection: Annotated[str, typer.Option(help="accuracy, fidelity or native.")] = "accuracy",
+    selection: Annotated[
+        str, typer.Option(help="accuracy, fidelity, sobolev or native.")
+    ] = "accuracy",
     max_size: Annotated[int, typer.Option(help="The most nodes of the formula.")] = 30,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(help="Processes that fit formulas; -1: a core each.")] = -1,
@@ -176,45 +178,43 @@ def distill(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
-    from smoothray.console import err, say
+    from smoothray.console import err, reported, say
     from smoothray.datasets import load_dataset, parse_spec
-    from smoothray.distillation import candidate_arms
-    from smoothray.settings import StudentSettings, TeacherSettings
-    from smoothray.study import validated
+    from smoothray.distiller import SymbolicDistiller
+    from smoothray.results import Distilled, print_result, result, write_files
 
-    arms = candidate_arms(penalty, _strength(strength), augment)
-    settings = validated(
-        StudentSettings,
-        {"name": student, "budget": budget, "selection": selection, "max_size": max_size},
-    )
-    reason = settings.build().unavailable()
-    if reason:
-        raise StudyError(f"the student '{student}' cannot run here: {reason}")
+    if penalty == "direct":
+        raise StudyError("the direct fit is always done beside the distillation; name a penalty")
     if jobs == 0:
         raise StudyError("--jobs takes a number of processes, or -1 for a core each, not 0")
+    model = SymbolicDistiller(
+        penalty,
+        _strength(strength),
+        student,
+        augment=augment,
+        budget=budget,
+        max_size=max_size,
+        selection=selection,
+        n_jobs=jobs,
+        random_state=seed,
+    )
+    model.check()
     dataset = load_dataset(parse_spec({"file": str(file), "target": target}))
     for notice in dataset.notices:
         say(notice)
-
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StudyError(f"--out {out} cannot be a folder: {error.strerror}") from None
-
-    from smoothray.distillation import distill as distill_dataset
-    from smoothray.results import print_result, result, write_files
-
-    with err.status("") as status:
-        found = distill_dataset(
-            dataset, arms, settings, TeacherSettings(), seed, n_jobs=jobs, progress=status.update
-        )
+    with err.status("") as status, reported("smoothray.distillation", status.update):
+        found = Distilled.of(model, dataset, seed)
     if as_json:
-        print(json.dumps(result(found, student, seed), allow_nan=False))
+        print(json.dumps(result(found), allow_nan=False))
     else:
-        print_result(found, seed)
+        print_result(found)
     if out is not None:
-        for path in write_files(found, student, seed, out):
+        for path in write_files(found, out):
             say(f"wrote {path}")
 
 

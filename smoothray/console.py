@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -30,6 +32,22 @@ err = Console(stderr=True, highlight=False)
 def say(text: str) -> None:
     """A line for the person at the terminal."""
     err.print(escape(text), soft_wrap=True)
+
+
+@contextmanager
+def reported(logger: str, update: Callable[[str], None]) -> Iterator[None]:
+    """Hand what a logger says to `update` for a while."""
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: update(record.getMessage())  # type: ignore[method-assign]
+    source = logging.getLogger(logger)
+    level = source.level
+    source.setLevel(logging.INFO)
+    source.addHandler(handler)
+    try:
+        yield
+    finally:
+        source.removeHandler(handler)
+        source.setLevel(level)
 
 
 def show(table: Table) -> None:

@@ -1,15 +1,17 @@
-"""Distil one table: one split, every candidate strength in one bank, the best formula by validation."""
+"""Distil trials: a penalty's strengths in one bank, a formula for each, the best by validation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import joblib
-from joblib.externals.loky import get_reusable_executor
 
-from smoothray.datasets import Dataset
+from smoothray.datasets.specs import did_you_mean
 from smoothray.errors import SmoothrayError, StudentError, StudyError, TeacherError
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Arm
@@ -17,117 +19,211 @@ from smoothray.settings import StudentSettings, TeacherSettings, default_strengt
 from smoothray.trial import Lesson, Trial, distil, teacher_fields
 
 AUTO_PENALTIES = ("none", "jacobian", "lipschitz")
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Distillation:
-    """What came of it, as the fields of records.
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """One arm on one trial. teacher: a `smoothray.teachers.fitted.Teacher`; None for the direct fit.
 
-    best: the chosen arm. direct: the student fitted to the labels. tried: every arm, best first by its
-    validation R². trial: the split that all of them share.
+    fields: those of a record (see `smoothray.trial`).
     """
 
-    trial: Trial
-    best: dict[str, Any]
-    direct: dict[str, Any]
-    tried: list[dict[str, Any]]
+    arm: Arm
+    teacher: Any
+    fields: dict[str, Any]
+
+    @property
+    def loss(self) -> float:
+        """The chosen formula's validation loss against the labels."""
+        chosen = next(member for member in self.fields["front"] if member["chosen"])
+        return float(chosen["val_loss_accuracy"])
 
 
-def candidate_arms(penalty: str, strength: float | str, augment: int) -> list[Arm]:
-    """The arms to try. penalty: a name or "auto". strength: a number or "auto".
+def candidate_arms(
+    penalty: str, strength: float | str | Sequence[float], augment: int
+) -> list[Arm]:
+    """The arms to try. penalty: a name or "auto". strength: a number, several, or "auto".
 
     Raises StudyError for what does not fit together.
     """
-    if penalty == "direct":
-        raise StudyError("the direct fit is always done beside the distillation; name a penalty")
     if penalty != "auto" and penalty not in PENALTIES:
-        known = ", ".join(name for name, p in PENALTIES.items() if p.has_teacher)
-        raise StudyError(f"unknown penalty '{penalty}'; use auto or one of {known}")
+        known = ["auto", *PENALTIES]
+        raise StudyError(
+            f"unknown penalty '{penalty}'; use one of {', '.join(known)}{did_you_mean(penalty, known)}"
+        )
     if penalty == "auto" and strength != "auto":
         raise StudyError("a strength belongs to one penalty; name it with --penalty")
     if strength != "auto" and not PENALTIES[penalty].has_strength():
         raise StudyError(f"the penalty '{penalty}' takes no strength")
-    if isinstance(strength, float) and not 0 <= strength < float("inf"):
-        raise StudyError(f"the strength is {strength:g}; give a number of at least 0")
     arms = []
     for name in AUTO_PENALTIES if penalty == "auto" else (penalty,):
-        if not PENALTIES[name].has_strength():
-            arms.append(Arm(name, None, augment))
-        else:
-            strengths = default_strengths(name) if strength == "auto" else (float(strength),)
-            arms += [Arm(name, value, augment) for value in strengths]
+        strengths = _strengths(name, strength)
+        k = augment if PENALTIES[name].has_teacher else 0
+        arms += [Arm(name, value, k) for value in strengths]
     return arms
 
 
-def distill(
-    dataset: Dataset,
+def _strengths(penalty: str, strength: Any) -> Sequence[float | None]:
+    if not PENALTIES[penalty].has_strength():
+        return (None,)
+    if isinstance(strength, str):
+        if strength != "auto":
+            raise StudyError(f"the strength is '{strength}'; give 'auto', a number, or several")
+        return default_strengths(penalty)
+    try:
+        given = [
+            float(value) for value in (strength if hasattr(strength, "__len__") else [strength])
+        ]
+    except (TypeError, ValueError):
+        raise StudyError(
+            f"the strength is {strength!r}; give 'auto', a number, or several"
+        ) from None
+    for value in given:
+        if not 0 <= value < math.inf:
+            raise StudyError(f"the strength is {value:g}; give a number of at least 0")
+    if not given:
+        raise StudyError("there is no strength; give 'auto', a number, or several")
+    return given
+
+
+def attempt_all(
+    trials: Sequence[Trial],
     arms: Sequence[Arm],
     student: StudentSettings,
+    selection: str,
     teacher: TeacherSettings,
-    seed: int = 0,
     *,
-    n_jobs: int = -1,
-    progress: Callable[[str], None] = lambda text: None,
-) -> Distillation:
-    """Train a teacher for each arm, distil each, and choose by the student's validation R².
+    factory: Callable[[int], Any] | None = None,
+    trained: Sequence[Any] | None = None,
+    n_jobs: int | None = None,
+) -> list[list[Attempt]]:
+    """Train a teacher for each arm on each trial, and distil each: the attempts that succeeded, best first.
 
-    n_jobs: processes that fit students (joblib's meaning). Each is free of torch.
+    trials: of the same rows. factory: makes networks for so many inputs; None: the settings' perceptron.
+    trained: a trained teacher for each trial, in place of training any. n_jobs: processes that fit students
+    (joblib's meaning); they are free of torch.
 
-    Raises SmoothrayError if no arm gives a formula.
+    Raises SmoothrayError if a trial has no formula.
     """
-    trial = Trial.of(dataset, 0, seed)
-    lessons = _teach(trial, arms, teacher, progress)
-    progress(f"fitting {len(arms) + 1} formulas with {student.name} ({student.budget})")
-    work = [(None, 0), *((lesson, arm.augment) for arm, lesson in lessons.items())]
-    # Processes of their own, also where there is but one: Julia and torch cannot share any.
-    with get_reusable_executor(max_workers=joblib.effective_n_jobs(n_jobs)) as processes:
-        futures = [processes.submit(_fit, trial, lesson, k, student) for lesson, k in work]
-        fits = [future.result() for future in futures]
-    direct, *distilled = fits
-    if isinstance(direct, str):
-        raise StudentError(direct)
-    tried = []
-    for arm, fields in zip(lessons, distilled, strict=True):
-        if isinstance(fields, dict):
-            about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
-            tried.append({**about, **teacher_fields(trial, lessons[arm]), **fields})
-    if not tried:
-        raise StudentError(f"no teacher could be distilled: {distilled[0]}")
-    # The sort is stable, so of equally good arms the first and weakest stays ahead.
-    tried.sort(key=lambda fields: -fields["student_r2_val"])
-    return Distillation(trial, tried[0], direct, tried)
+    taught = _taught(trials, arms, teacher, factory, trained)
+    work = [
+        (trials[place], arm, lesson, network)
+        for place, arm, lesson, network in taught
+        if not isinstance(lesson, str)
+    ]
+    reasons = [f"{arm}: {lesson}" for _, arm, lesson, _ in taught if isinstance(lesson, str)]
+    if not work:
+        raise TeacherError("no teacher could be trained; " + "; ".join(reasons))
+    count = f"{len(work)} formula{'s' * (len(work) > 1)}"
+    logger.info("fitting %s with %s (%s)", count, student.name, student.budget)
+    calls = [(trial, lesson, arm.augment, student, selection) for trial, arm, lesson, _ in work]
+    found: list[list[Attempt]] = [[] for _ in trials]
+    for (trial, arm, lesson, network), fields in zip(work, _fit_all(calls, n_jobs), strict=True):
+        if isinstance(fields, str):
+            reasons.append(f"{arm}: {fields}")
+            continue
+        about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
+        known = teacher_fields(trial, lesson) if lesson else {}
+        place = next(i for i, other in enumerate(trials) if other is trial)
+        found[place].append(Attempt(arm, network, {**about, **known, **fields}))
+    for attempts in found:
+        if not attempts:
+            raise StudentError("no formula came of it; " + "; ".join(reasons))
+        # The sort is stable, so of equally good arms the first and weakest stays ahead.
+        attempts.sort(key=lambda attempt: attempt.loss)
+    return found
 
 
-def _teach(
-    trial: Trial, arms: Sequence[Arm], teacher: TeacherSettings, progress: Callable[[str], None]
-) -> dict[Arm, Lesson]:
-    from smoothray.teachers.teach import teach
+Taught = tuple[int, Arm, Any, Any]
+"""A trial's place, an arm, its lesson (None: the labels; a text: why there is none) and its teacher."""
 
-    lessons: dict[Arm, Lesson] = {}
-    reasons = []
+
+def _taught(
+    trials: Sequence[Trial],
+    arms: Sequence[Arm],
+    settings: TeacherSettings,
+    factory: Callable[[int], Any] | None,
+    trained: Sequence[Any] | None,
+) -> list[Taught]:
+    found: list[Taught] = []
     for penalty in dict.fromkeys(arm.penalty for arm in arms):
         alike = [arm for arm in arms if arm.penalty == penalty]
-        progress(f"training {len(alike)} teacher{'s' * (len(alike) > 1)}: {penalty}")
-        strengths = [arm.strength or 0.0 for arm in alike]
-        augments = sorted({arm.augment for arm in alike})
-        trials = [trial] * len(alike)
-        found = teach(trials, penalty, strengths, teacher.ensemble[0], augments, teacher)
-        for arm, lesson in zip(alike, found, strict=True):
-            if isinstance(lesson, str):
-                reasons.append(f"{arm}: {lesson}")
-            else:
-                lessons[arm] = lesson
-    if not lessons:
-        raise TeacherError("no teacher could be trained; " + "; ".join(reasons))
-    return lessons
+        pairs = [(place, arm) for place in range(len(trials)) for arm in alike]
+        if trained is not None:
+            from smoothray.teachers.fitted import lesson_of
+
+            for place, arm in pairs:
+                lesson = lesson_of(trained[place], trials[place], [arm.augment])
+                found.append((place, arm, lesson, trained[place]))
+        elif not PENALTIES[penalty].has_teacher:
+            found += [(place, arm, None, None) for place, arm in pairs]
+        else:
+            found += _trained(trials, pairs, penalty, settings, factory)
+    return found
+
+
+def _trained(
+    trials: Sequence[Trial],
+    pairs: Sequence[tuple[int, Arm]],
+    penalty: str,
+    settings: TeacherSettings,
+    factory: Callable[[int], Any] | None,
+) -> Iterator[Taught]:
+    """All teachers of one penalty, in one bank."""
+    from smoothray.teachers.fitted import InDataUnits, Teacher
+    from smoothray.teachers.teach import teach_bank
+
+    logger.info("training %d teacher%s: %s", len(pairs), "s" * (len(pairs) > 1), penalty)
+    members = settings.ensemble[0]
+    with _one_thread():
+        lessons, bank = teach_bank(
+            [trials[place] for place, _ in pairs],
+            penalty,
+            [arm.strength or 0.0 for _, arm in pairs],
+            members,
+            sorted({arm.augment for _, arm in pairs}),
+            settings,
+            factory,
+        )
+    for i, ((place, arm), lesson) in enumerate(zip(pairs, lessons, strict=True)):
+        networks = [bank.module(m) for m in range(i * members, (i + 1) * members)]
+        trial = trials[place]
+        module = InDataUnits(networks, trial.x_scaler, trial.y_scaler).eval()
+        yield place, arm, lesson, Teacher(module)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So that the same seed trains to the same bits however many cores there are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fit_all(calls: Sequence[Any], n_jobs: int | None) -> list[dict[str, Any] | str]:
+    from smoothray.students import STUDENTS
+
+    workers = min(joblib.effective_n_jobs(n_jobs), len(calls))
+    if workers == 1 and not STUDENTS[calls[0][3].name].needs_own_process:
+        return [_fit(*call) for call in calls]
+    from joblib.externals.loky import get_reusable_executor
+
+    with get_reusable_executor(max_workers=workers) as processes:
+        return [future.result() for future in [processes.submit(_fit, *call) for call in calls]]
 
 
 def _fit(
-    trial: Trial, lesson: Lesson | None, k: int, student: StudentSettings
+    trial: Trial, lesson: Lesson | None, k: int, student: StudentSettings, selection: str
 ) -> dict[str, Any] | str:
     """The fields of a record, or why there is no formula."""
     try:
-        return distil(trial, lesson, k, student.build(), student.selection)
+        return distil(trial, lesson, k, student.build(), selection)
     except SmoothrayError as error:
         return str(error)
     except Exception as error:  # one arm's failure must not end the others

@@ -4,63 +4,93 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from rich.markup import escape
-from sympy import Symbol
 
 import smoothray
 from smoothray.console import number, out, rows_table, show
-from smoothray.distillation import Distillation
-from smoothray.formulas import evaluate, parse, to_latex, to_python, to_text
+from smoothray.datasets import Dataset, split
+from smoothray.distiller import SymbolicDistiller
 from smoothray.plan import Arm
+from smoothray.scores import r2
 
 
-def result(found: Distillation, student: str, seed: int) -> dict[str, Any]:
-    """The result as plain values; what is not a number is None."""
-    best, trial = found.best, found.trial
-    smoothness = {
-        name: best[name]
-        for name in (
-            "teacher_jacobian", "teacher_gradient_max", "teacher_spectral",
-            "student_jacobian", "student_gradient_max", "alignment",
+@dataclass(frozen=True, eq=False)
+class Distilled:
+    """A distiller and a direct fit on the same rows of a data set, and the rows that were left out."""
+
+    model: SymbolicDistiller
+    direct: SymbolicDistiller
+    dataset: Dataset
+    seed: int
+
+    @classmethod
+    def of(cls, model: SymbolicDistiller, dataset: Dataset, seed: int) -> Distilled:
+        """Fit both on all rows but the test rows."""
+        rest = training_rows(dataset, seed)
+        direct = SymbolicDistiller(
+            **{**model.get_params(), "penalty": "direct", "strength": "auto", "augment": 0}
         )
-    }  # fmt: skip
+        for each in (model, direct):
+            each.fit(frame_of(dataset, rest), dataset.y[rest])
+        return cls(model, direct, dataset, seed)
+
+    @property
+    def test(self) -> np.ndarray:
+        return split(len(self.dataset.y), self.dataset.name, 0, self.seed).test
+
+    def scores(self) -> dict[str, float]:
+        """R² on the test rows, which nothing was chosen by."""
+        rows, truth = frame_of(self.dataset, self.test), self.dataset.y[self.test]
+        formula = self.model.predict(rows)
+        teacher = self.model.teacher_.predict(rows.to_numpy())
+        return {
+            "r2_test": r2(truth, formula),
+            "teacher_r2_test": r2(truth, teacher),
+            "fidelity_test": r2(teacher, formula),
+            "direct_r2_test": r2(truth, self.direct.predict(rows)),
+        }
+
+
+def training_rows(dataset: Dataset, seed: int) -> np.ndarray:
+    """The rows that a distiller is fitted to: all but the test rows, of large tables some."""
+    parts = split(len(dataset.y), dataset.name, 0, seed)
+    return np.sort(np.concatenate([parts.train, parts.val]))
+
+
+def frame_of(dataset: Dataset, rows: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(dataset.X[rows], columns=list(dataset.feature_names))
+
+
+def result(found: Distilled) -> dict[str, Any]:
+    """The result as plain values; what is not a number is None."""
+    model, dataset = found.model, found.dataset
+    chosen = model.strengths_[model.strengths_["chosen"]].iloc[0]
     fields = {
-        "formula": best["formula"],
-        "latex": best["latex"],
-        "complexity": best["complexity"],
-        "r2_test": best["student_r2_test"],
-        "r2_val": best["student_r2_val"],
-        "teacher_r2_test": best["teacher_r2_test"],
-        "fidelity_test": best["fidelity_test"],
-        "direct_r2_test": found.direct["student_r2_test"],
-        "direct_formula": found.direct["formula"],
-        "direct_complexity": found.direct["complexity"],
-        "penalty": best["penalty"],
-        "strength": best["strength"],
-        "augment": best["augment"],
-        "student": student,
-        "smoothness": smoothness,
-        "target": trial.dataset.target,
-        "features": list(trial.dataset.feature_names),
-        **{f"n_{part}": len(rows) for part, rows in trial.y.items()},
-        "seed": seed,
+        "formula": model.formula_,
+        "latex": model.latex(),
+        "complexity": model.complexity_,
+        "r2_val": float(chosen["r2_val"]),
+        **found.scores(),
+        "direct_formula": found.direct.formula_,
+        "direct_complexity": found.direct.complexity_,
+        "penalty": model.penalty_,
+        "strength": model.strength_,
+        "augment": model.augment,
+        "student": model.student,
+        "smoothness": model.smoothness_,
+        "target": dataset.target,
+        "features": list(dataset.feature_names),
+        "n_train": len(training_rows(dataset, found.seed)),
+        "n_test": len(found.test),
+        "seed": found.seed,
         "version": smoothray.__version__,
-        "tried": [
-            {
-                "penalty": arm["penalty"],
-                "strength": arm["strength"],
-                "r2_val": arm["student_r2_val"],
-                "r2_test": arm["student_r2_test"],
-                "teacher_r2_test": arm["teacher_r2_test"],
-                "fidelity_test": arm["fidelity_test"],
-                "complexity": arm["complexity"],
-                "formula": arm["formula"],
-            }
-            for arm in found.tried
-        ],
+        "tried": model.strengths_.to_dict("records"),
     }
     return _finite(fields)
 
@@ -73,65 +103,65 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_result(found: Distillation, seed: int) -> None:
+def print_result(found: Distilled) -> None:
     """The formula and its scores for a person."""
-    best, direct, trial = found.best, found.direct, found.trial
-    out.print(f"\n[bold]{escape(trial.dataset.target)}[/] =", soft_wrap=True)
-    out.print(f"    {best['formula']}\n", markup=False, soft_wrap=True)
-    arm = Arm(best["penalty"], best["strength"], best["augment"])
+    model, scores = found.model, found.scores()
+    out.print(f"\n[bold]{escape(found.dataset.target)}[/] =", soft_wrap=True)
+    out.print(f"    {model.formula_}\n", markup=False, soft_wrap=True)
+    arm = Arm(model.penalty_, model.strength_, model.augment)
     rows = [
-        ("this formula", number(best["student_r2_test"]), str(best["complexity"])),
-        (f"its teacher ({arm})", number(best["teacher_r2_test"]), ""),
-        ("formula against teacher (fidelity)", number(best["fidelity_test"]), ""),
-        ("direct fit, without a teacher", number(direct["student_r2_test"]),
-         str(direct["complexity"])),
+        ("this formula", number(scores["r2_test"]), str(model.complexity_)),
+        (f"its teacher ({arm})", number(scores["teacher_r2_test"]), ""),
+        ("formula against teacher (fidelity)", number(scores["fidelity_test"]), ""),
+        ("direct fit, without a teacher", number(scores["direct_r2_test"]),
+         str(found.direct.complexity_)),
     ]  # fmt: skip
-    title = f"R² on {len(trial.y['test'])} test rows of {len(trial.dataset.y)}, seed {seed}"
+    title = f"R² on {len(found.test)} test rows of {len(found.dataset.y)}, seed {found.seed}"
     show(rows_table(title, ("", "R²", "nodes"), rows))
-    if len(found.tried) > 1:
+    if len(model.strengths_) > 1:
         tried = [
             (
-                str(Arm(f["penalty"], f["strength"], f["augment"])), number(f["student_r2_val"]),
-                number(f["teacher_r2_test"]), number(f["fidelity_test"]), str(f["complexity"]),
+                str(Arm(row.penalty, _strength(row.strength), model.augment)), number(row.r2_val),
+                number(row.teacher_r2_val), number(row.fidelity_val), str(row.complexity),
             )
-            for f in found.tried
+            for row in model.strengths_.sort_values("r2_val", ascending=False).itertuples()
         ]  # fmt: skip
-        columns = ("penalty", "validation R²", "teacher R²", "fidelity", "nodes")
-        show(rows_table("What was tried, best first by validation R²", columns, tried))
-    if best["student_r2_test"] <= direct["student_r2_test"]:
+        columns = ("penalty", "R²", "teacher R²", "fidelity", "nodes")
+        show(rows_table("What was tried, on validation rows, best first", columns, tried))
+    if scores["r2_test"] <= scores["direct_r2_test"]:
         out.print("On these test rows the direct fit does as well or better.")
 
 
-def write_files(found: Distillation, student: str, seed: int, folder: Path) -> list[Path]:
-    """Write result.json, formula.txt, formula.tex, formula.py, front.csv, front.png and front.svg into a
-    folder."""
-    import pandas as pd
+def _strength(value: Any) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
+
+
+def write_files(found: Distilled, folder: Path) -> list[Path]:
+    """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv, front.png and
+    front.svg into a folder."""
     from smoothray_analysis.pictures import front_picture, save
 
-    names = found.trial.dataset.feature_names
-    expr = parse(found.best["formula"], {name: Symbol(name) for name in names})
-    front = pd.DataFrame(found.best["front"]).drop(columns="mathml")
-    direct = pd.DataFrame(found.direct["front"])
-    scaler = found.trial.y_scaler
+    model, dataset = found.model, found.dataset
+    parts = {"train": training_rows(dataset, found.seed), "test": found.test}
     outputs = [
         pd.DataFrame(
             {
                 "part": part,
-                found.trial.dataset.target: scaler.inverse(found.trial.y[part]),
-                "formula": evaluate(expr, rows, names),
+                dataset.target: dataset.y[rows],
+                "formula": model.predict(frame_of(dataset, rows)),
             }
         )
-        for part, rows in found.trial.raw.items()
+        for part, rows in parts.items()
     ]
     texts = {
         "predictions.csv": pd.concat(outputs).to_csv(index=False),
-        "result.json": json.dumps(result(found, student, seed), indent=2, allow_nan=False) + "\n",
-        "formula.txt": to_text(expr) + "\n",
-        "formula.tex": to_latex(expr) + "\n",
-        "formula.py": to_python(expr, names),
-        "front.csv": front.to_csv(index=False),
+        "result.json": json.dumps(result(found), indent=2, allow_nan=False) + "\n",
+        "formula.txt": f"{model.formula_}\n",
+        "formula.tex": f"{model.latex()}\n",
+        "formula.py": str(model.to_python()),
+        "front.csv": model.pareto_front_.to_csv(index=False),
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
-    pictures = save(front_picture({"distilled": front, "direct": direct}), folder / "front")
-    return [*(folder / name for name in texts), *pictures]
+    fronts = {"distilled": model.pareto_front_, "direct": found.direct.pareto_front_}
+    return [*(folder / name for name in texts), *save(front_picture(fronts), folder / "front")]

@@ -21,10 +21,16 @@ class Strict(BaseModel):
 class Strengths(Strict):
     """Strengths of one penalty: a list, or a distribution to draw `samples` of them from."""
 
-    values: tuple[float, ...] = ()
-    loguniform: tuple[float, float] | None = None
-    uniform: tuple[float, float] | None = None
-    samples: int = Field(default=5, ge=1, le=1000)
+    values: tuple[float, ...] = Field(
+        default=(), description="The strengths themselves; a plain list means the same."
+    )
+    loguniform: tuple[float, float] | None = Field(
+        default=None, description="Draw them from [low, high], evenly on a logarithmic scale."
+    )
+    uniform: tuple[float, float] | None = Field(
+        default=None, description="Draw them from [low, high], evenly."
+    )
+    samples: int = Field(default=5, ge=1, le=1000, description="How many to draw.")
     searcher: Literal["random", "optuna"] = Field(
         default="random",
         description="What draws them: the study's seed alone, or Optuna's TPE, which learns from the "
@@ -95,9 +101,13 @@ class TeacherSettings(Strict):
     hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
         default=(64, 64), min_length=1, description="Widths of the hidden layers."
     )
-    activation: Literal["tanh", "relu", "softplus"] = "tanh"
+    activation: Literal["tanh", "relu", "softplus"] = Field(
+        default="tanh", description="What stands between the layers."
+    )
     steps: int = Field(default=2000, ge=10, description="Gradient steps at most.")
-    learning_rate: float = Field(default=5e-3, gt=0, le=1)
+    learning_rate: float = Field(
+        default=5e-3, gt=0, le=1, description="Adam's, with a cosine decay to a hundredth."
+    )
     patience: int = Field(
         default=400, ge=10, description="Steps without a better validation loss before stopping."
     )
@@ -107,7 +117,9 @@ class TeacherSettings(Strict):
     ensemble: Axis = Field(
         default=(1,), description="Networks a trial, whose mean is the teacher; a list is an axis."
     )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where teachers train; auto: a GPU where there is one."
+    )
     gpu_share: float = Field(
         default=0.25, gt=0, le=1, description="The part of a GPU that one bank asks for."
     )
@@ -121,8 +133,8 @@ class TeacherSettings(Strict):
 class StudentSettings(Strict):
     """A student and its budget."""
 
-    name: str = "operon"
-    budget: str = "quick"
+    name: str = Field(default="operon", description="`operon`, `pysr` or `gplearn`.")
+    budget: str = Field(default="quick", description="`quick`, `standard` or `thorough`.")
     operators: tuple[str, ...] | None = Field(
         default=None, description="What formulas are made of; none given: the student's own set."
     )

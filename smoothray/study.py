@@ -35,23 +35,49 @@ Model = TypeVar("Model", bound=BaseModel)
 class Study(Strict):
     """The whole grid: datasets × arms × students × trials."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
-    datasets: tuple[Any, ...] = Field(description="A suite's name, or a list of data sets.")
-    trials: int = Field(default=10, ge=1, le=10_000)
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        max_length=100,
+        description="What its records are kept under, in the journal and as MLflow's experiment; the file's "
+        "name by default. Letters, digits and `_.-`.",
+    )
+    datasets: tuple[Any, ...] = Field(
+        description="A suite's name, or a list of data sets: `pmlb:NAME`, `sklearn:NAME`, "
+        "`{file: PATH, target: COLUMN, name: NAME}`, or suites' names."
+    )
+    trials: int = Field(
+        default=10,
+        ge=1,
+        le=10_000,
+        description="Random splits of each data set, each with its own teachers and student seeds.",
+    )
     penalties: dict[str, Strengths] = Field(
         default={},
         description="Each penalty's strengths: a list, a distribution, or nothing for "
         "five on its default range.",
     )
-    baselines: tuple[Literal["none", "direct"], ...] = ("none", "direct")
+    baselines: tuple[Literal["none", "direct"], ...] = Field(
+        default=("none", "direct"),
+        description="Arms to compare with: a teacher without penalty, the student on the labels.",
+    )
     augment: Axis = Field(
-        default=(0,), description="New points per training point, labelled by the teacher."
+        default=(0,),
+        description="New points per training point, labelled by the teacher; a list is an axis of arms.",
     )
-    teacher: TeacherSettings = TeacherSettings()
+    teacher: TeacherSettings = Field(
+        default=TeacherSettings(), description="How teachers are built and trained; see below."
+    )
     students: tuple[StudentSettings, ...] = Field(
-        default=(StudentSettings(),), min_length=1, description="Also written `student:`."
+        default=(StudentSettings(),),
+        min_length=1,
+        description="Who distils, each with its settings below; of one also written `student:`.",
     )
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Decides splits, first weights, student seeds and drawn strengths, each together with "
+        "the names of what it is for.",
+    )
     scheduler: Literal["none", "asha", "race"] = Field(
         default="none",
         description="Whether arms may stop early, after each of `blocks` of trials: those that a paired test "

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sympy import Expr
 
 from smoothray.datasets import Dataset, Scaler, TargetScaler, augment, split
-from smoothray.errors import StudentError
+from smoothray.errors import StudentError, TeacherError
 from smoothray.formulas import Program, round_constants, to_latex, to_mathml, to_text, unscale
-from smoothray.scores import mean_squared_error, r2
+from smoothray.scores import mean_squared_error, r2, sobolev_error
 from smoothray.seeds import generator, seed
 from smoothray.smoothness import alignment, largest_gradient, mean_squared_jacobian
 from smoothray.students import Candidate, Student, select
@@ -32,7 +32,10 @@ AGREEMENT = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One split of one data set. `raw` is in the data's units; x and y are standardised on train alone."""
+    """One split of one data set. `raw` is in the data's units; x and y are standardised on train alone.
+
+    weights: the rows' weights for each part, of mean 1; None: all count the same.
+    """
 
     dataset: Dataset
     number: int
@@ -42,13 +45,26 @@ class Trial:
     y: dict[str, Array]
     x_scaler: Scaler
     y_scaler: TargetScaler
+    weights: dict[str, Array] | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, number: int, seed: int) -> Trial:
+        """A study's trial: the rows are split by its seed, the data set's name and the trial's number."""
         rows = split(len(dataset.y), dataset.name, number, seed)
-        index = {part: getattr(rows, part) for part in PARTS}
-        x_scaler = Scaler.fit(dataset.X[rows.train])
-        y_scaler = TargetScaler.fit(dataset.y[rows.train])
+        return cls.on(dataset, number, seed, {part: getattr(rows, part) for part in PARTS})
+
+    @classmethod
+    def on(
+        cls,
+        dataset: Dataset,
+        number: int,
+        seed: int,
+        index: Mapping[str, NDArray[np.int64]],
+        weights: Array | None = None,
+    ) -> Trial:
+        """A trial on given rows. index: the rows of each of PARTS. weights: (n,), of all rows."""
+        x_scaler = Scaler.fit(dataset.X[index["train"]])
+        y_scaler = TargetScaler.fit(dataset.y[index["train"]])
         return cls(
             dataset,
             number,
@@ -58,6 +74,7 @@ class Trial:
             {part: y_scaler.transform(dataset.y[i]) for part, i in index.items()},
             x_scaler,
             y_scaler,
+            None if weights is None else {p: _of_mean_1(weights[i]) for p, i in index.items()},
         )
 
     def new_points(self, k: int) -> Array:
@@ -79,8 +96,9 @@ class Lesson:
     """What a teacher hands to its students, all standardised.
 
     outputs: its predictions for each part, (n_part,). new: for each k its labels of `new_points(k)`.
-    jacobian, gradient_max: on the test rows. spectral: the layers' bound, None where there is none.
-    seconds: its share of the bank's training time.
+    jacobian, gradient_max: on the test rows; nan where a teacher gives no gradients. spectral: the layers'
+    bound, None where there is none. seconds: its share of the bank's training time. gradients: on the test
+    rows, (n_test, d).
     """
 
     outputs: dict[str, Array]
@@ -89,6 +107,7 @@ class Lesson:
     gradient_max: float
     spectral: float | None
     seconds: float
+    gradients: Array | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +125,8 @@ def distil(
 ) -> dict[str, Any]:
     """Fit a student to a lesson (to the labels if there is none) and score the formula it comes to.
 
-    k: new points per training row. selection: "fidelity", "accuracy" or "native".
+    k: new points per training row. selection: "fidelity", "accuracy" or "native"; or "sobolev", which also
+    asks how well gradients match, on the test part: for trials whose test part is their validation rows.
 
     Returns the fields of a record that this trial decides. The choice from the front uses validation rows
     alone; test scores are taken after it and used for nothing.
@@ -129,12 +149,15 @@ def distil(
     aims = {"accuracy": trial.y["val"]}
     if lesson:
         aims["fidelity"] = lesson.outputs["val"]
+    weights = trial.weights["val"] if trial.weights else None
     losses = {
-        aim: [mean_squared_error(values, member.outputs["val"]) for member in members]
+        aim: [mean_squared_error(values, member.outputs["val"], weights) for member in members]
         for aim, values in aims.items()
     }
     # Without a teacher the labels are what there is to be faithful to.
-    rule = "accuracy" if selection == "fidelity" and not lesson else selection
+    rule = "accuracy" if selection in ("fidelity", "sobolev") and not lesson else selection
+    if rule == "sobolev" and lesson:
+        losses["sobolev"] = [_sobolev(lesson, member) for member in members]
     chosen = choose(members, losses, rule)
     front = [
         {
@@ -183,7 +206,7 @@ def choose(
     members: Sequence[Member], losses: Mapping[str, Sequence[tuple[float, float]]], selection: str
 ) -> int:
     """The place of the chosen member: by the student's own rule, or the simplest within one standard error
-    of the best validation loss by fidelity or accuracy."""
+    of the best validation loss, which `selection` names."""
     sizes = [member.candidate.complexity for member in members]
     if selection == "native":
         # Where the preferred one was dropped, the largest is the nearest to it in loss.
@@ -209,6 +232,21 @@ def _member(trial: Trial, candidate: Candidate) -> Member | None:
         logger.warning("dropped %s: in the data's units it is another function", to_text(expr))
         return None
     return Member(candidate, expr, outputs, gradients * x.scale / y.scale)
+
+
+def _sobolev(lesson: Lesson, member: Member) -> tuple[float, float]:
+    if lesson.gradients is None:
+        raise TeacherError(
+            "selection 'sobolev' compares gradients, and this teacher has none; give a torch module, or "
+            "choose by 'accuracy' or 'fidelity'"
+        )
+    values = lesson.outputs["test"], member.outputs["test"]
+    return sobolev_error(*values, lesson.gradients, member.gradients)
+
+
+def _of_mean_1(weights: Array) -> Array:
+    mean = weights.mean()
+    return weights / mean if mean > 0 else np.ones_like(weights)
 
 
 def _scores(trial: Trial, lesson: Lesson | None, member: Member) -> dict[str, float | None]:

@@ -109,8 +109,18 @@ parse_study({'name': 's', 'datasets': 'offline', 'penalties': ['jacobian']}).che
         CHECK,
         "import smoothray_analysis",
         "import smoothray.trial, smoothray.students, smoothray.running, smoothray.distillation",
+        "from smoothray import SymbolicDistiller, measure_smoothness, PENALTIES",
     ],
-    ids=["package", "help", "run --help", "datasets", "study check", "analysis", "pipeline"],
+    ids=[
+        "package",
+        "help",
+        "run --help",
+        "datasets",
+        "study check",
+        "analysis",
+        "pipeline",
+        "library",
+    ],
 )
 def test_light_commands_load_nothing_heavy(program):
     assert loaded(program) == []

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from conftest import Command
 
-from smoothray.datasets import load_dataset, parse_spec
+from smoothray import SymbolicDistiller
+from smoothray.datasets import load_dataset, parse_spec, split
 from smoothray.trial import Trial
 
 COLUMNS = ("a b", "x-1", "beta", "E", "lambda")
@@ -179,3 +180,19 @@ def test_a_student_that_cannot_run_here(main, file, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHON_JULIAPKG_EXE", "/no/such/julia")
     assert "the student 'pysr' cannot run here" in refuse(main, file, "--student", "pysr")
+
+
+def test_the_command_and_the_class_give_the_same_formula(file, smoothray: Command):
+    ended = smoothray(
+        "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--budget", "quick", "--seed", 3,
+        "--jobs", 2, "--json", cwd=file.parent,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    dataset = load_dataset(parse_spec({"file": str(file), "target": "y"}))
+    test = split(len(dataset.y), dataset.name, 0, 3).test
+    frame = pd.DataFrame(dataset.X, columns=list(dataset.feature_names)).drop(index=test)
+    model = SymbolicDistiller("jacobian", budget="quick", random_state=3)
+    model.fit(frame, np.delete(dataset.y, test))
+    assert (model.formula_, model.strength_) == (told["formula"], told["strength"])
+    assert told["n_train"] == len(frame) and told["n_test"] == len(test)

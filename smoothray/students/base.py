@@ -74,6 +74,8 @@ class Student(ABC):
     budgets: ClassVar[dict[str, dict[str, Any]]]
     environment: ClassVar[dict[str, str]] = {}
     """Environment variables that must be set before the program is loaded."""
+    needs_own_process: ClassVar[bool] = False
+    """Whether the program cannot share a process with torch."""
     vocabulary: ClassVar[Mapping[str, Any]]
     """What the program calls each operator that it knows."""
     smallest_size: ClassVar[int] = 3

@@ -42,6 +42,7 @@ class PySRStudent(Student):
     )
     packages = ("pysr", "juliacall", "juliapkg")
     vocabulary = _SYMBOLS
+    needs_own_process = True
     smallest_size = 7  # PySR refuses less
     budgets = {
         "quick": {"niterations": 10, "populations": 8, "population_size": 27},

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from smoothray.errors import TeacherError
 from smoothray.penalties import Penalty
+from smoothray.teachers.mlp import MLP
 
 ONE_LIPSCHITZ = (
     nn.Identity,
@@ -19,6 +20,7 @@ ONE_LIPSCHITZ = (
     nn.ReLU6,
     nn.Softsign,
     nn.Flatten,
+    nn.Unflatten,
 )
 """Layers that never stretch a distance (LeakyReLU and Softplus for their usual parameters)."""
 
@@ -29,25 +31,22 @@ def chain_weights(module: nn.Module) -> list[str] | None:
     Only then is the product of their spectral norms a bound of the Lipschitz constant. None otherwise:
     for layers of another kind, and for modules with a `forward` of their own (they may hold skips).
     """
-    from smoothray.teachers.mlp import MLP
-
     # A shared matrix counts each time that it is applied, under the one name that it has.
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    if isinstance(module, MLP) and type(module).forward is MLP.forward:
-        weights = _chain(module.layers)
-    else:
-        weights = _chain(module)
+    weights = _chain(module)
     return [names[id(weight)] for weight in weights] if weights else None
 
 
 def _chain(module: nn.Module) -> list[Tensor] | None:
+    if isinstance(module, MLP) and type(module).forward is MLP.forward:
+        module = module.layers
     if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
         return None
     weights: list[Tensor] = []
     for layer in module:
         if type(layer) is nn.Linear:
             weights.append(layer.weight)
-        elif isinstance(layer, nn.Sequential):
+        elif isinstance(layer, nn.Sequential | MLP):
             inner = _chain(layer)
             if inner is None:
                 return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES
@@ -38,22 +38,44 @@ def teach(
 
     Returns a lesson per trial, or the reason why its teacher failed.
     """
+    return teach_bank(trials, penalty, strengths, ensemble, augments, settings)[0]
+
+
+def teach_bank(
+    trials: Sequence[Trial],
+    penalty: str,
+    strengths: Sequence[float],
+    ensemble: int,
+    augments: Sequence[int],
+    settings: TeacherSettings,
+    factory: Callable[[int], nn.Module] | None = None,
+) -> tuple[list[Lesson | str], Bank]:
+    """What `teach` returns, and the bank itself, `ensemble` networks a trial.
+
+    factory: makes a network for so many inputs; the settings' perceptron by default.
+    """
     device = choose_device(settings.device)
     parts = {
         (axis, part): _stack([getattr(trial, axis)[part] for trial in trials], ensemble, device)
         for axis in ("x", "y")
         for part in ("train", "val")
     }
-    rows = Rows(parts["x", "train"], parts["y", "train"], parts["x", "val"], parts["y", "val"])
+    weights = {}
+    if trials[0].weights:
+        for part in ("train", "val"):
+            given = [trial.weights[part] for trial in trials if trial.weights]
+            weights[f"w_{part}"] = _stack(given, ensemble, device)
+    rows = Rows(**{f"{axis}_{part}": value for (axis, part), value in parts.items()}, **weights)
+    make = factory or (lambda d: MLP(d, settings.hidden, settings.activation))
     bank = train_bank(
-        lambda: MLP(rows.x_train.shape[2], settings.hidden, settings.activation),
+        lambda: make(rows.x_train.shape[2]),
         rows,
         PENALTIES[penalty](),
         np.repeat(strengths, ensemble).tolist(),
         [member for trial in trials for member in trial.teacher_seeds(ensemble)],
         Training(settings.steps, settings.learning_rate, settings.patience, settings.batch_size),
     )
-    return _lessons(bank, trials, rows, ensemble, augments)
+    return _lessons(bank, trials, rows, ensemble, augments), bank
 
 
 def _lessons(
@@ -93,6 +115,7 @@ def _lessons(
                 # The mean of functions is at most as steep as the mean of their bounds.
                 spectral=None if bounds is None else float(bounds[list(members)].mean()),
                 seconds=bank.seconds / len(trials),
+                gradients=gradients[place],
             )
         )
     return lessons

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,19 +28,28 @@ class Training:
     patience: int = 400
     batch_size: int = 1024
     """Rows in a step; where the training set is not larger, every step sees all of it."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights are kept: those of the best validation loss, or the last ones."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a bank learns from, each network its own rows: x is (B, n, d), y is (B, n)."""
+    """What a bank learns from, each network its own rows: x is (B, n, d), y and the rows' weights (B, n).
+
+    Weights have a mean of 1; without them all rows count the same.
+    """
 
     x_train: Tensor
     y_train: Tensor
     x_val: Tensor
     y_val: Tensor
+    w_train: Tensor | None = None
+    w_val: Tensor | None = None
 
     def chunk(self, part: slice | Tensor) -> Rows:
-        return Rows(self.x_train[part], self.y_train[part], self.x_val[part], self.y_val[part])
+        weights = (None if w is None else w[part] for w in (self.w_train, self.w_val))
+        data = (self.x_train, self.y_train, self.x_val, self.y_val)
+        return Rows(*(value[part] for value in data), *weights)
 
 
 @dataclass(frozen=True)
@@ -78,19 +88,19 @@ def train_together(
     batches = _Batches(rows, training.batch_size, seeds)
 
     for step in range(training.steps):
-        inputs, targets = batches.take()
+        inputs, targets, weights = batches.take()
         if penalty.uses_gradients:
             outputs, gradients = evaluator.value_and_gradient(run.state, inputs)
         else:
             outputs, gradients = evaluator.value(run.state, inputs), None
-        error = (outputs - targets).square().mean(1)
-        weights = tuple(run.state[name] for name in matrices)
-        roughness = penalty(Network(outputs, gradients, weights))
+        error = _mean((outputs - targets).square(), weights)
+        layers = tuple(run.state[name] for name in matrices)
+        roughness = penalty(Network(outputs, gradients, layers))
         run.step(error + strength[run.alive] * roughness, step)
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == training.steps:
             with torch.no_grad():
                 predicted = evaluator.value(run.state, batches.rows.x_val)
-                loss = (predicted - batches.rows.y_val).square().mean(1)
+                loss = _mean((predicted - batches.rows.y_val).square(), batches.rows.w_val)
             run.note(loss, step + 1)
             left = run.drop_stopped()
             if left is not None:
@@ -98,6 +108,11 @@ def train_together(
             if run.finished():
                 break
     return run.result(evaluator)
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Means over the rows: (B, n) -> (B,)."""
+    return values.mean(1) if weights is None else (weights * values).mean(1)
 
 
 def _stack_state(networks: Sequence[nn.Module], like: Tensor) -> Parameters:
@@ -119,17 +134,18 @@ class _Batches:
         self.orders = [np.random.default_rng([seed, 1]) for seed in seeds]
         self.queue: list[Tensor] = []
 
-    def take(self) -> tuple[Tensor, Tensor]:
-        """Inputs (B, b, d) and targets (B, b) of the next step."""
-        x, y = self.rows.x_train, self.rows.y_train
+    def take(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Inputs (B, b, d), targets (B, b) and weights of the next step."""
+        x, y, w = self.rows.x_train, self.rows.y_train, self.rows.w_train
         if self.n <= self.size:
-            return x, y
+            return x, y, w
         if not self.queue:
             epoch = np.stack([order.permutation(self.n) for order in self.orders])
             places = torch.as_tensor(epoch, device=x.device)
             self.queue = list(places[:, : self.n // self.size * self.size].split(self.size, dim=1))
         chosen = self.queue.pop()
-        return x.take_along_dim(chosen.unsqueeze(2), 1), y.take_along_dim(chosen, 1)
+        some = None if w is None else w.take_along_dim(chosen, 1)
+        return x.take_along_dim(chosen.unsqueeze(2), 1), y.take_along_dim(chosen, 1), some
 
     def keep(self, places: Tensor) -> None:
         """Go on with the networks at these places of the present ones."""
@@ -214,6 +230,8 @@ class _Run:
         """Keep what is better, and stop the networks whose patience has run out."""
         places = self.alive
         better = self.training_on & (losses < self.best_loss[places])
+        if self.training.keep == "last":
+            better = self.training_on & torch.isfinite(losses)
         improved = places[better]
         self.best_loss[improved] = losses[better]
         self.best_step[improved] = step

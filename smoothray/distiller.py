@@ -1,0 +1,398 @@
+"""SymbolicDistiller: smooth teachers and their formulas as a scikit-learn regressor."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sympy import Expr, Symbol
+
+from smoothray.datasets import Dataset
+from smoothray.distillation import Attempt, attempt_all, candidate_arms
+from smoothray.errors import SmoothrayError, StudyError
+from smoothray.formulas import Program, parse, to_latex, to_python
+from smoothray.plan import Arm
+from smoothray.seeds import generator
+from smoothray.settings import StudentSettings, TeacherSettings
+from smoothray.study import validated
+from smoothray.trial import Trial
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Array = NDArray[np.float64]
+FEW_ROWS = 30
+SELECTIONS = ("accuracy", "fidelity", "native", "sobolev")
+SMOOTHNESS = (
+    "teacher_jacobian", "teacher_gradient_max", "teacher_spectral",
+    "student_jacobian", "student_gradient_max", "alignment",
+)  # fmt: skip
+CURVE = {
+    "student_r2_val": "r2_val",
+    "teacher_r2_val": "teacher_r2_val",
+    "fidelity_val": "fidelity_val",
+    "complexity": "complexity",
+    "teacher_jacobian": "teacher_jacobian",
+    "student_jacobian": "student_jacobian",
+    "formula": "formula",
+}
+
+
+class FitError(SmoothrayError, ValueError):
+    """What a fit cannot be done with, as scikit-learn's users expect it: a ValueError."""
+
+
+class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """A regressor whose model is a formula, distilled from a smooth network.
+
+    A network (the teacher) is trained on the rows under a smoothness penalty; symbolic regression (the
+    student) fits formulas to what the network predicts; one of them is chosen on validation rows.
+
+    Parameters
+    ----------
+    penalty : str, default="lipschitz"
+        "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay" or another of `smoothray.PENALTIES`;
+        "none" for a plain teacher, "direct" for no teacher at all: formulas are fitted to the labels; "auto"
+        tries none, jacobian and lipschitz.
+    strength : float, sequence of float, or "auto", default="auto"
+        How much the penalty weighs against the squared error, both on standardised data. Of several, or of
+        five over the penalty's usual range ("auto"), the one whose formula predicts the validation labels
+        best is taken. All their teachers are trained together.
+    student : {"operon", "pysr", "gplearn"}, default="operon"
+        The symbolic regression program. PySR needs Julia and runs in a process of its own.
+    augment : int, default=0
+        New inputs per training row, between neighbouring rows, that the teacher labels for the student.
+    teacher : torch.nn.Module, callable or None, default=None
+        None: a perceptron. A module, whose weights training starts from, or a function that makes one, of
+        the number of inputs or of nothing: trained under the penalty on standardised data. With
+        `prefit=True` a trained module, an object with `predict`, or any function of arrays, in the data's own
+        units: it is distilled as it is.
+    prefit : bool, default=False
+        Whether the teacher is trained already; penalty and strength then do nothing.
+    budget : {"quick", "standard", "thorough"}, default="standard"
+        How long the student searches: about 1, 5 and 30 seconds for Operon and some hundred rows.
+    max_size : int, default=30
+        The most nodes of a formula.
+    operators : sequence of str or None, default=None
+        What formulas are made of, such as ("add", "mul", "exp"); None: the student's own set.
+    selection : {"accuracy", "fidelity", "native", "sobolev"} or None, default=None
+        What the formula is chosen by, from those that the student offers: the simplest within one standard
+        error of the smallest validation error against the labels ("accuracy"), against the teacher
+        ("fidelity"), or against the teacher and its gradient ("sobolev"); or the student's own choice. None:
+        accuracy, and fidelity for a teacher that is trained already.
+    validation_fraction : float, default=0.2
+        The part of the rows that early stopping and all choices are made on.
+    teacher_options, student_options : dict or None, default=None
+        Settings of the perceptron's training (`hidden`, `activation`, `steps`, `learning_rate`,
+        `patience`, `batch_size`, `ensemble`, `device`), and single settings of the student's budget.
+    n_jobs : int or None, default=None
+        Processes that fit the formulas of several strengths or outputs.
+    random_state : int, RandomState or None, default=None
+        Decides the validation rows, the networks' first weights and the student's search. The same int
+        and data give the same formula.
+
+    Attributes
+    ----------
+    formula_ : str
+        The formula in the data's own columns and units.
+    teacher_ : Teacher or None
+        What was distilled: `teacher_.predict(X)`, `teacher_.gradients(X)` and the torch module
+        `teacher_.module`, all in the data's units.
+    pareto_front_ : DataFrame
+        All formulas that the student offered, by complexity, with their scores.
+    strengths_ : DataFrame
+        What was tried and how it scored on the validation rows: the curve that the choice was made on.
+    penalty_, strength_ : str, float or None
+        What was chosen.
+    smoothness_ : dict
+        Mean squared Jacobian and largest gradient of teacher and formula on the validation rows, the
+        teacher's spectral bound, and their alignment (log of the Jacobians' ratio); standardised units.
+    complexity_ : int
+        The formula's number of nodes.
+    n_features_in_, feature_names_in_ : int, array
+        As in scikit-learn. Columns without names are called x0, x1, ...
+
+    With a target of two dimensions (n, k) each of `formula_`, `teacher_`, `pareto_front_`, `strengths_`,
+    `penalty_`, `strength_`, `smoothness_` and `complexity_` is a list of k.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from smoothray import SymbolicDistiller
+    >>> X = np.random.default_rng(0).uniform(-2, 2, (100, 2))
+    >>> model = SymbolicDistiller("jacobian", strength=0.001, budget="quick", random_state=0)
+    >>> model.fit(X, X[:, 0] * X[:, 1]).score(X, X[:, 0] * X[:, 1]) > 0.99
+    True
+    """
+
+    def __init__(
+        self,
+        penalty: str = "lipschitz",
+        strength: float | str | Sequence[float] = "auto",
+        student: str = "operon",
+        *,
+        augment: int = 0,
+        teacher: Any = None,
+        prefit: bool = False,
+        budget: str = "standard",
+        max_size: int = 30,
+        operators: Sequence[str] | None = None,
+        selection: str | None = None,
+        validation_fraction: float = 0.2,
+        teacher_options: dict[str, Any] | None = None,
+        student_options: dict[str, Any] | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.penalty = penalty
+        self.strength = strength
+        self.student = student
+        self.augment = augment
+        self.teacher = teacher
+        self.prefit = prefit
+        self.budget = budget
+        self.max_size = max_size
+        self.operators = operators
+        self.selection = selection
+        self.validation_fraction = validation_fraction
+        self.teacher_options = teacher_options
+        self.student_options = student_options
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> SymbolicDistiller:
+        """Train, distil and choose. X: (n, d). y: (n,) or (n, k). sample_weight: (n,), for a teacher that is
+        trained here.
+
+        Raises ValueError for parameters or data that cannot be used.
+        """
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
+        )
+        try:
+            return self._fit(X, np.asarray(y, dtype=np.float64), sample_weight)
+        except FitError:
+            raise
+        except SmoothrayError as error:
+            raise FitError(str(error)) from error
+
+    def check(self) -> None:
+        """Raise SmoothrayError for parameters that cannot be used, before there are data."""
+        self._settings()
+
+    def predict(self, X: Any) -> Array:
+        """The formula's values on rows X (n, d), (n,) or (n, k).
+
+        Where it has none, such as 1 / 0, the mean of the training target stands, with a warning.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        columns = []
+        for expr, mean in zip(self._expressions, self._means, strict=True):
+            values = Program(expr, self._names).values(X)
+            undefined = ~np.isfinite(values)
+            if undefined.any():
+                warnings.warn(
+                    f"the formula has no value on {int(undefined.sum())} of {len(X)} rows; the mean of the "
+                    "training target stands there",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            columns.append(np.where(undefined, mean, values))
+        return np.column_stack(columns) if self._many else columns[0]
+
+    def sympy(self) -> Expr | list[Expr]:
+        """The formula as a SymPy expression in the columns' names."""
+        check_is_fitted(self)
+        return self._shaped(self._expressions)
+
+    def latex(self) -> str | list[str]:
+        """The formula in LaTeX."""
+        check_is_fitted(self)
+        return self._shaped([to_latex(expr) for expr in self._expressions])
+
+    def to_python(self, name: str = "predict") -> str | list[str]:
+        """Source of a Python module with one function `name(X)`, which needs NumPy alone."""
+        check_is_fitted(self)
+        return self._shaped([to_python(expr, self._names, name) for expr in self._expressions])
+
+    def to_torch(self) -> nn.Module | list[nn.Module]:
+        """The formula as a torch module (n, d) -> (n,) in double precision, its constants parameters."""
+        from smoothray.formula_module import FormulaModule
+
+        check_is_fitted(self)
+        return self._shaped([FormulaModule(expr, self._names) for expr in self._expressions])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+    def _fit(self, X: Array, y: Array, sample_weight: ArrayLike | None) -> SymbolicDistiller:
+        arms, student, teacher = self._settings()
+        weights = self._weights(sample_weight, X)
+        self._many = y.ndim == 2
+        targets = y if self._many else y[:, None]
+        self._warn(targets)
+        self._names = self._columns(X.shape[1])
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        trials = [self._trial(X, target, weights, seed) for target in targets.T]
+        found = attempt_all(
+            trials,
+            arms,
+            student,
+            self.selection or ("fidelity" if self.prefit else "accuracy"),
+            teacher,
+            factory=self._factory(X.shape[1]),
+            trained=self._trained(len(trials)),
+            n_jobs=self.n_jobs,
+        )
+        self._take([attempts[0] for attempts in found], found, trials)
+        return self
+
+    def _settings(self) -> tuple[list[Arm], StudentSettings, TeacherSettings]:
+        """What the parameters come to. Raises SmoothrayError for those that cannot be used."""
+        if self.selection is not None and self.selection not in SELECTIONS:
+            raise StudyError(
+                f"the selection is '{self.selection}'; use one of {', '.join(SELECTIONS)}"
+            )
+        if not 0 < self.validation_fraction < 1:
+            raise StudyError(
+                f"validation_fraction is {self.validation_fraction}; give a part between 0 and 1"
+            )
+        if self.augment < 0:
+            raise StudyError(f"augment is {self.augment}; give new points per row, at least 0")
+        student = validated(
+            StudentSettings,
+            {
+                "name": self.student,
+                "budget": self.budget,
+                "max_size": self.max_size,
+                "operators": None if self.operators is None else tuple(self.operators),
+                "options": dict(self.student_options or {}),
+            },
+        )
+        reason = student.build().unavailable()
+        if reason:
+            raise StudyError(f"the student '{self.student}' cannot run here: {reason}")
+        teacher = validated(TeacherSettings, dict(self.teacher_options or {}))
+        if len(teacher.ensemble) > 1:
+            raise StudyError("a fit has one ensemble size; give teacher_options one number")
+        if self.prefit:
+            return [Arm("none", None, self.augment)], student, teacher
+        return candidate_arms(self.penalty, self.strength, self.augment), student, teacher
+
+    def _weights(self, sample_weight: ArrayLike | None, X: Array) -> Array | None:
+        if sample_weight is None:
+            return None
+        if self.prefit or self.penalty == "direct":
+            raise StudyError(
+                "sample_weight is for a teacher that is trained here: not with prefit=True or 'direct'"
+            )
+        weights: Array = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        return weights
+
+    def _warn(self, targets: Array) -> None:
+        if len(targets) < FEW_ROWS:
+            warnings.warn(
+                f"{len(targets)} rows are few for a network and a formula; the scores on validation rows, "
+                "which all choices are made on, mean little",
+                UserWarning,
+                stacklevel=4,
+            )
+        if (targets == targets[0]).all(0).any():
+            warnings.warn(
+                "a target is the same in every row: there is nothing to learn from it",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def _columns(self, d: int) -> tuple[str, ...]:
+        names = getattr(self, "feature_names_in_", None)
+        found = tuple(f"x{i}" for i in range(d)) if names is None else tuple(map(str, names))
+        if len(set(found)) < d:
+            raise StudyError("two columns share a name, so a formula could not tell them apart")
+        return found
+
+    def _trial(self, X: Array, target: Array, weights: Array | None, seed: int) -> Trial:
+        """A trial without test rows: what a study would measure there is measured on validation rows."""
+        rows = generator(seed, "split").permutation(len(X))
+        count = min(max(1, round(len(X) * self.validation_fraction)), len(X) - 1)
+        val, train = np.sort(rows[:count]), np.sort(rows[count:])
+        dataset = Dataset("fit", X, target, self._names, "y")
+        return Trial.on(dataset, 0, seed, {"train": train, "val": val, "test": val}, weights)
+
+    def _factory(self, d: int) -> Any:
+        if self.teacher is None or self.prefit or self.penalty == "direct":
+            return None
+        from smoothray.teachers.fitted import factory_of
+
+        return factory_of(self.teacher, d)
+
+    def _trained(self, outputs: int) -> list[Any] | None:
+        if not self.prefit:
+            return None
+        from smoothray.teachers.fitted import Teacher
+
+        if self.teacher is None:
+            raise StudyError(
+                "prefit=True needs a teacher: a trained module, or a function of arrays"
+            )
+        if not callable(getattr(self.teacher, "predict", self.teacher)):
+            raise StudyError(
+                f"the teacher is {self.teacher!r}; give a torch module, an object with a predict method, "
+                "or a function of arrays"
+            )
+        return [Teacher(self.teacher, output, outputs) for output in range(outputs)]
+
+    def _take(
+        self, best: list[Attempt], found: list[list[Attempt]], trials: Sequence[Trial]
+    ) -> None:
+        """Keep what a fit came to."""
+        symbols = {name: Symbol(name) for name in self._names}
+        fields = [attempt.fields for attempt in best]
+        self._expressions = [parse(each["formula"], symbols) for each in fields]
+        self._means = [trial.y_scaler.mean for trial in trials]
+        self.formula_ = self._shaped([each["formula"] for each in fields])
+        self.complexity_ = self._shaped([each["complexity"] for each in fields])
+        self.penalty_ = self._shaped([None if self.prefit else a.arm.penalty for a in best])
+        self.strength_ = self._shaped([attempt.arm.strength for attempt in best])
+        self.teacher_ = self._shaped([attempt.teacher for attempt in best])
+        self.smoothness_ = self._shaped([{k: each.get(k) for k in SMOOTHNESS} for each in fields])
+        self.pareto_front_ = self._shaped([_front(each["front"]) for each in fields])
+        self.strengths_ = self._shaped([_curve(attempts) for attempts in found])
+
+    def _shaped(self, values: list[Any]) -> Any:
+        """One value an output; the value itself for a target of one dimension."""
+        return values if self._many else values[0]
+
+
+def _front(members: list[dict[str, Any]]) -> pd.DataFrame:
+    kept = [
+        "complexity", "formula", "r2_train", "r2_val", "fidelity_train", "fidelity_val",
+        "jacobian", "gradient_max", "chosen",
+    ]  # fmt: skip
+    return pd.DataFrame(members)[kept].astype({"chosen": bool})
+
+
+def _curve(attempts: Sequence[Attempt]) -> pd.DataFrame:
+    rows = [
+        {
+            "penalty": attempt.arm.penalty,
+            "strength": attempt.arm.strength,
+            **{name: attempt.fields.get(field) for field, name in CURVE.items()},
+            "chosen": attempt is attempts[0],
+        }
+        for attempt in attempts
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.sort_values(["penalty", "strength"], ignore_index=True, kind="stable")

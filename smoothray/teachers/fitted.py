@@ -1,0 +1,158 @@
+"""Teachers that are trained already, in the data's own units: predictions, gradients, and what they teach."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from smoothray.datasets import Scaler, TargetScaler
+from smoothray.errors import TeacherError
+from smoothray.smoothness import Array, gradients_of, largest_gradient, mean_squared_jacobian
+from smoothray.trial import Lesson, Trial
+
+
+class Teacher:
+    """A trained teacher of one target.
+
+    function: a torch module, an object with a `predict` method, or a callable on arrays; it takes (n, d)
+    and gives (n,) or (n, outputs), of which `output` is the column. `module` is the torch module, None
+    where there is none.
+    """
+
+    def __init__(self, function: Any, output: int = 0, outputs: int = 1) -> None:
+        self.function, self.output, self.outputs = function, output, outputs
+        self.module = function if isinstance(function, nn.Module) else None
+
+    def predict(self, X: Array) -> Array:
+        """Predictions (n,) on rows X (n, d), in the data's units. Raises TeacherError."""
+        X = np.asarray(X, dtype=np.float64)
+        if self.module is not None:
+            return self._finite(gradients_of(self.module, X, self.output, self.outputs)[0])
+        found = getattr(self.function, "predict", self.function)(X)
+        try:
+            values = np.asarray(found, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise TeacherError(f"the teacher's predictions are no numbers: {error}") from None
+        if values.shape == (len(X), self.outputs):
+            values = values[:, self.output]
+        elif values.shape != (len(X),) or self.outputs > 1:
+            raise TeacherError(
+                f"the teacher must map {X.shape} to {'' if self.outputs > 1 else f'({len(X)},) or '}"
+                f"({len(X)}, {self.outputs}), but gave {values.shape}"
+            )
+        return self._finite(values)
+
+    def _finite(self, values: Array) -> Array:
+        undefined = int((~np.isfinite(values)).sum())
+        if undefined:
+            raise TeacherError(
+                f"the teacher's predictions are not finite on {undefined} of {len(values)} rows"
+            )
+        return values
+
+    def gradients(self, X: Array) -> Array | None:
+        """Derivatives (n, d) of the predictions by the inputs; None for a function that is not of torch."""
+        return (
+            None
+            if self.module is None
+            else gradients_of(self.module, X, self.output, self.outputs)[1]
+        )
+
+
+class InDataUnits(nn.Module):
+    """The mean of networks on standardised rows, as one module in the data's own units: (n, d) -> (n,)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, networks: Sequence[nn.Module], x: Scaler, y: TargetScaler) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.register_buffer("mean", torch.as_tensor(x.mean))
+        self.register_buffer("scale", torch.as_tensor(x.scale))
+        self.y_mean, self.y_scale = y.mean, y.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        like = next(self.networks.parameters())
+        # Standardised in double precision: columns such as years would lose their digits.
+        rows = ((x.to(self.mean) - self.mean) / self.scale).to(like)
+        total = torch.stack([network(rows) for network in self.networks]).mean(0)
+        return total.to(self.mean) * self.y_scale + self.y_mean
+
+
+def lesson_of(teacher: Teacher, trial: Trial, augments: Sequence[int]) -> Lesson:
+    """What a trained teacher teaches on a trial. Raises TeacherError."""
+    x, y = trial.x_scaler, trial.y_scaler
+    outputs = {part: y.transform(teacher.predict(rows)) for part, rows in trial.raw.items()}
+    new = {k: y.transform(teacher.predict(x.inverse(trial.new_points(k)))) for k in augments if k}
+    gradients = teacher.gradients(trial.raw["test"])
+    if gradients is not None:
+        gradients = gradients * x.scale / y.scale
+    return Lesson(
+        outputs,
+        new,
+        math.nan if gradients is None else mean_squared_jacobian(gradients),
+        math.nan if gradients is None else largest_gradient(gradients),
+        None,
+        0.0,
+        gradients,
+    )
+
+
+def factory_of(teacher: nn.Module | Callable[..., nn.Module], d: int) -> Callable[[int], nn.Module]:
+    """A maker of networks (n, d) -> (n,) from what a user gives: a module, whose weights all of them start
+    from, or a function that makes one, of the number of inputs or of nothing.
+
+    Raises TeacherError for anything else.
+    """
+    make = _maker(teacher)
+    try:
+        first = make(d)
+        shape = first(torch.zeros(2, d, dtype=_precision(first))).shape
+    except RuntimeError as error:
+        raise TeacherError(f"the teacher cannot take {d} inputs: {error}") from None
+    if shape not in ((2,), (2, 1)):
+        raise TeacherError(
+            f"the teacher must map (n, {d}) to (n,) or (n, 1), but mapped (2, {d}) to {tuple(shape)}"
+        )
+    return make if shape == (2,) else lambda d: nn.Sequential(make(d), nn.Flatten(0))
+
+
+def _maker(teacher: Any) -> Callable[[int], nn.Module]:
+    if isinstance(teacher, nn.Module):
+        return lambda d: copy.deepcopy(teacher).cpu()
+    takes_d = _takes_an_argument(teacher)
+
+    def make(d: int) -> nn.Module:
+        made = teacher(d) if takes_d else teacher()
+        if not isinstance(made, nn.Module):
+            raise TeacherError(
+                f"the teacher's factory gave {type(made).__name__}, not a torch module; for a function that "
+                "is trained already say prefit=True"
+            )
+        return made.cpu()
+
+    return make
+
+
+def _takes_an_argument(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    required = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return bool(required)
+
+
+def _precision(module: nn.Module) -> torch.dtype:
+    parameter = next(module.parameters(), None)
+    return torch.float32 if parameter is None else parameter.dtype

@@ -1,0 +1,343 @@
+"""SymbolicDistiller as scikit-learn's users use it, with every kind of teacher."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sympy import Symbol
+from torch import nn
+
+from smoothray import SymbolicDistiller
+from smoothray.errors import TeacherError
+from smoothray.formulas import Program, parse
+from smoothray.students import select
+
+SMALL = {
+    "budget": "quick",
+    "student_options": {"population_size": 200, "generations": 20},
+    "teacher_options": {"hidden": (16,), "steps": 300},
+    "random_state": 0,
+}
+
+NOT_EQUIVALENT = {
+    "check_sample_weight_equivalence_on_dense_data": "a row of weight 0 still takes a place in the random "
+    "split, and the student sees it labelled by the teacher"
+}
+
+
+@parametrize_with_checks(
+    [SymbolicDistiller("jacobian", 0.01, **SMALL)],
+    expected_failed_checks=lambda estimator: NOT_EQUIVALENT,
+)
+def test_scikit_learns_checks(estimator, check):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* rows are few")
+        check(estimator)
+
+
+def small(*arguments, **changes) -> SymbolicDistiller:
+    return SymbolicDistiller(*arguments, **{**SMALL, **changes})
+
+
+def table(n: int = 120, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(rng.uniform(1, 3, (n, 3)), columns=["mass kg", "x-1", "E"])
+    return X, pd.Series(2 * X["mass kg"] * X["x-1"] + 0.5 * X["E"], name="force")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SymbolicDistiller:
+    return small("jacobian", [0.001, 0.1]).fit(*table())
+
+
+def exported(source: str):
+    module: dict = {}
+    exec(source, module)
+    return module["predict"]
+
+
+def test_all_that_a_fit_leaves(fitted):
+    X, y = table(seed=1)
+    assert fitted.score(X, y) > 0.9
+    assert fitted.feature_names_in_.tolist() == list(X.columns)
+    assert {str(symbol) for symbol in fitted.sympy().free_symbols} <= set(X.columns)
+    assert fitted.latex() and fitted.formula_
+    front = fitted.pareto_front_
+    chosen = front[front["chosen"]]
+    assert chosen["formula"].tolist() == [fitted.formula_]
+    assert chosen["complexity"].tolist() == [fitted.complexity_]
+    assert front["complexity"].is_monotonic_increasing
+    curve = fitted.strengths_
+    assert curve["strength"].tolist() == [0.001, 0.1] and set(curve["penalty"]) == {"jacobian"}
+    assert curve.loc[curve["chosen"], "strength"].tolist() == [fitted.strength_]
+    assert front["fidelity_train"].is_monotonic_increasing
+    assert curve.loc[curve["chosen"], "r2_val"].item() == curve["r2_val"].max()
+    assert (np.diff(curve["teacher_jacobian"]) < 0).all()
+    assert fitted.smoothness_["teacher_jacobian"] > 0
+    assert np.corrcoef(fitted.teacher_.predict(X), y)[0, 1] > 0.97
+
+
+def test_exports_are_predictions(fitted):
+    X, _ = table(500, seed=2)
+    predicted = fitted.predict(X)
+    np.testing.assert_allclose(exported(fitted.to_python())(X), predicted, rtol=1e-6)
+    rows = torch.tensor(X.to_numpy())
+    np.testing.assert_allclose(fitted.to_torch()(rows).detach(), predicted, rtol=1e-6)
+
+
+def test_the_formula_as_a_module_has_gradients(fitted):
+    X, _ = table(20, seed=2)
+    module = fitted.to_torch()
+    rows = torch.tensor(X.to_numpy(), dtype=torch.float64).requires_grad_()
+    (found,) = torch.autograd.grad(module(rows).sum(), rows)
+    for column in range(3):
+        step = np.zeros(3)
+        step[column] = 1e-5
+        slope = (fitted.predict(X + step) - fitted.predict(X - step)) / 2e-5
+        np.testing.assert_allclose(found[:, column], slope, rtol=1e-4, atol=1e-6)
+    assert torch.equal(pickle.loads(pickle.dumps(module))(rows), module(rows))
+
+
+def test_gradients_of_the_teacher_are_its_slopes(fitted):
+    X, _ = table(5, seed=2)
+    rows = X.to_numpy()
+    gradients = fitted.teacher_.gradients(rows)
+    step = np.array([0.0, 1e-2, 0.0])
+    slope = (fitted.teacher_.predict(rows + step) - fitted.teacher_.predict(rows - step)) / 2e-2
+    np.testing.assert_allclose(gradients[:, 1], slope, rtol=1e-2)
+
+
+def test_the_same_seed_gives_the_same_formula_whatever_runs_beside(fitted):
+    X, y = table()
+    again = clone(fitted).set_params(n_jobs=2).fit(X, y)
+    assert again.formula_ == fitted.formula_
+    assert again.strengths_.equals(fitted.strengths_)
+    kept = pickle.loads(pickle.dumps(fitted))
+    assert (kept.predict(X) == fitted.predict(X)).all()
+    assert (kept.teacher_.predict(X) == fitted.teacher_.predict(X)).all()
+
+
+def test_in_a_pipeline_a_search_and_a_cross_validation():
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    pipeline = make_pipeline(StandardScaler().set_output(transform="pandas"), small("none"))
+    assert np.mean(cross_val_score(pipeline, X, y, cv=3)) > 0.2
+    pipeline.fit(X, y)
+    assert {s.name for s in pipeline[-1].sympy().free_symbols} <= set(X.columns)
+    grid = {"penalty": ["jacobian", "lipschitz"], "strength": [0.001, 0.1]}
+    search = GridSearchCV(small(), grid, cv=2).fit(X[:150], y[:150])
+    assert len(search.cv_results_["mean_test_score"]) == 4
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_params_["penalty"] in grid["penalty"]
+
+
+def test_several_outputs_give_a_formula_each():
+    X, y = table()
+    both = np.column_stack([y, X["E"] ** 2])
+    model = small("jacobian", 0.001).fit(X, both)
+    assert len(model.formula_) == len(model.teacher_) == len(model.smoothness_) == 2
+    assert model.predict(X).shape == (120, 2)
+    assert model.score(X, both) > 0.9
+    alone = small("jacobian", 0.001).fit(X, y)
+    # In a bank of another size the last bits differ.
+    np.testing.assert_allclose(alone.predict(X), model.predict(X)[:, 0], rtol=1e-3)
+    for place, source in enumerate(model.to_python()):
+        np.testing.assert_allclose(exported(source)(X), model.predict(X)[:, place])
+
+
+class Own(nn.Module):
+    """A network with a skip, as no chain is."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(d, 16), nn.Tanh(), nn.Linear(16, 1))
+        self.skip = nn.Linear(d, 1)
+
+    def forward(self, x):
+        return self.inner(x) + self.skip(x)
+
+
+@pytest.mark.parametrize(
+    "teacher", [Own, lambda: Own(3), Own(3), nn.Sequential(nn.Linear(3, 9), nn.Tanh(), nn.Linear(9, 1))],
+    ids=["class", "factory", "module", "chain"],
+)  # fmt: skip
+def test_ones_own_network_is_trained_smooth(teacher):
+    X, y = table()
+    rough, smooth = (
+        small("jacobian", strength, teacher=teacher).fit(X, y) for strength in (0.0, 1.0)
+    )
+    assert rough.score(X, y) > 0.9
+    assert smooth.smoothness_["teacher_jacobian"] < 0.8 * rough.smoothness_["teacher_jacobian"]
+    assert "own" in repr(smooth.teacher_.module).lower() or "Linear" in repr(smooth.teacher_.module)
+
+
+def test_a_trained_network_is_left_as_it_is_and_distilled():
+    X, y = table()
+    torch.manual_seed(0)
+    network = Own(3)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        told = network(torch.tensor(X.to_numpy(), dtype=torch.float32)).squeeze(1).numpy()
+    model = small(teacher=network, prefit=True, selection="fidelity").fit(X, y)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    np.testing.assert_allclose(model.teacher_.predict(X), told, rtol=1e-5)
+    assert np.corrcoef(model.predict(X), told)[0, 1] > 0.99
+    assert model.penalty_ is None and model.smoothness_["teacher_jacobian"] > 0
+
+
+def test_any_function_of_arrays_is_distilled():
+    X, y = table()
+    model = small(teacher=lambda rows: 3 * rows[:, 0] - rows[:, 2], prefit=True).fit(X, y)
+    assert model.strengths_["fidelity_val"].item() > 0.99
+    assert np.isnan(model.smoothness_["teacher_jacobian"])
+    trees = GradientBoostingRegressor(random_state=0).fit(X.to_numpy(), y)
+    model = small(teacher=trees, prefit=True).fit(X, y)
+    assert (model.teacher_.predict(X) == trees.predict(X.to_numpy())).all()
+
+
+def test_columns_of_a_prefit_function_are_outputs():
+    X, y = table()
+    both = np.column_stack([y, -y])
+    model = small(teacher=lambda rows: np.column_stack([rows[:, 0], rows[:, 1] ** 2]), prefit=True)
+    model.fit(X, both)
+    assert "x-1" in model.formula_[1] and "mass kg" in model.formula_[0]
+
+
+def test_sample_weights_move_the_teacher():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 1))
+    good = rng.random(300) < 0.5
+    y = np.where(good, X[:, 0], 5.0)
+    weighted = small("none").fit(X, y, sample_weight=good.astype(float))
+    plain = small("none").fit(X, y)
+    error = [np.abs(model.predict(X[good]) - X[good, 0]).mean() for model in (weighted, plain)]
+    assert error[0] < 0.2 < 1 < error[1]
+
+
+def test_choosing_by_gradients_takes_a_formula_of_the_front():
+    X, y = table()
+    by = {s: small("none", selection=s).fit(X, y) for s in ("fidelity", "sobolev")}
+    fronts = [model.pareto_front_["formula"].tolist() for model in by.values()]
+    assert fronts[0] == fronts[1]
+    front = by["sobolev"].pareto_front_
+    # The choice by its definition: slopes by differences, on the validation rows.
+    model = by["sobolev"]
+    seed = check_random_state(0).randint(2**31 - 1)
+    trial = model._trial(X.to_numpy(), y.to_numpy(), None, seed)
+    rows, scale = trial.raw["val"], trial.x_scaler.scale
+    slopes = model.teacher_.gradients(rows) * scale
+    told = model.teacher_.predict(rows)
+    losses, errors = [], []
+    for formula in front["formula"]:
+        program = Program(parse(formula, {name: Symbol(name) for name in X}), list(X))
+        found = np.column_stack(
+            [
+                (program.values(rows + step) - program.values(rows - step)) / 2e-6
+                for step in np.diag(scale) * 1e-6
+            ]
+        )
+        each = (program.values(rows) - told) ** 2 / told.var()
+        each += ((found - slopes) ** 2).sum(1) / (slopes**2).sum(1).mean()
+        losses.append(each.mean())
+        errors.append(each.std(ddof=1) / np.sqrt(len(each)))
+    expected = select(losses, front["complexity"], errors)
+    assert front.index[front["chosen"]].tolist() == [expected]
+    with pytest.raises(ValueError, match="compares gradients, and this teacher has none"):
+        small(teacher=lambda rows: rows[:, 0], prefit=True, selection="sobolev").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"penalty": "jacobi"}, "unknown penalty 'jacobi'.*did you mean 'jacobian'"),
+        ({"penalty": "none", "strength": 0.1}, "takes no strength"),
+        ({"strength": -1}, "the strength is -1"),
+        ({"strength": "much"}, "the strength is 'much'"),
+        ({"strength": []}, "there is no strength"),
+        ({"student": "operonn"}, "did you mean 'operon'"),
+        ({"budget": "fast"}, "has no budget 'fast'"),
+        ({"selection": "best"}, "the selection is 'best'"),
+        ({"validation_fraction": 1.5}, "validation_fraction is 1.5"),
+        ({"augment": -1}, "augment is -1"),
+        ({"prefit": True}, "prefit=True needs a teacher"),
+        ({"teacher": 3, "prefit": True}, "the teacher is 3"),
+        ({"teacher": lambda: 3}, "gave int, not a torch module"),
+        ({"teacher": nn.Linear(7, 1)}, "cannot take 3 inputs"),
+        ({"teacher": lambda rows: rows, "prefit": True}, "the teacher must map"),
+        ({"teacher": lambda rows: rows[:, 0] * np.nan, "prefit": True}, "are not finite"),
+        ({"teacher_options": {"hiden": [3]}}, "hiden"),
+        ({"teacher_options": {"ensemble": [1, 2]}}, "one ensemble size"),
+        ({"student_options": {"generation": 3}}, "generation"),
+        ({"operators": ["ad"]}, "has no operator 'ad'"),
+        ({"teacher": nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1))}, "mixes rows"),
+        ({"teacher": Own}, "holds only for a chain"),
+    ],
+)  # fmt: skip
+def test_parameters_that_cannot_be_used(changes, told):
+    with pytest.raises(ValueError, match=told):
+        small(**changes).fit(*table())
+
+
+def test_bad_data_has_scikit_learns_messages(fitted):
+    X, y = table()
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        small().fit(X.assign(E=np.nan), y)
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        small().fit(X.assign(E="much"), y)
+    with pytest.raises(ValueError, match="Found array with 1 sample"):
+        small().fit(X[:1], y[:1])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        small().fit(X, y[:-1])
+    with pytest.raises(ValueError, match="X has 2 features, but SymbolicDistiller is expecting 3"):
+        fitted.predict(X.to_numpy()[:, :2])
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(X.rename(columns={"E": "F"}))
+    with pytest.raises(NotFittedError):
+        small().predict(X)
+    with pytest.raises(ValueError, match="sample_weight is for a teacher"):
+        small("direct").fit(X, y, sample_weight=np.ones(len(X)))
+
+
+def test_what_is_allowed_with_a_warning():
+    X, y = table()
+    with pytest.warns(UserWarning, match="the same in every row"):
+        model = small("jacobian", 0.01).fit(X, np.full(len(X), 7.0))
+    assert model.predict(X) == pytest.approx(7, abs=1e-2)
+    with pytest.warns(UserWarning, match="6 rows are few"):
+        small("jacobian", 0.01).fit(X[:6], y[:6])
+
+
+def test_where_the_formula_has_no_value_the_mean_stands():
+    X = np.linspace(1, 5, 80)[:, None]
+    y = np.log(X[:, 0])
+    model = small("direct", operators=["add", "log"]).fit(X, y)
+    with pytest.warns(RuntimeWarning, match="no value on 1 of 2 rows"):
+        predicted = model.predict([[2.0], [-3.0]])
+    assert predicted[0] == pytest.approx(np.log(2), abs=0.05)
+    assert abs(predicted[1] - y.mean()) < 0.2
+
+
+def test_a_direct_fit_has_no_teacher():
+    model = small("direct").fit(*table())
+    assert model.teacher_ is None and model.strength_ is None
+    assert model.score(*table()) > 0.9
+
+
+def test_the_teachers_error_is_plain():
+    from smoothray.teachers.fitted import Teacher
+
+    with pytest.raises(TeacherError, match="the teacher must map"):
+        Teacher(lambda rows: 3).predict(np.zeros((4, 2)))
