@@ -64,8 +64,9 @@ def gradients_of(
     """
     import torch
 
-    parameter = next(module.parameters(), None)
-    like = torch.zeros(()) if parameter is None else parameter
+    held = [part for part in (*module.parameters(), *module.buffers()) if part.is_floating_point()]
+    # The finest precision that it holds: raw columns such as years need their digits.
+    like = max(held, key=lambda part: part.element_size()) if held else torch.zeros(())
     was_training = module.training
     module.eval()
     values, gradients = [], []

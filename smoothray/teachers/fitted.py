@@ -83,7 +83,7 @@ class InDataUnits(nn.Module):
         # Standardised in double precision: columns such as years would lose their digits.
         rows = ((x.to(self.mean) - self.mean) / self.scale).to(like)
         total = torch.stack([network(rows) for network in self.networks]).mean(0)
-        return total.to(self.mean) * self.y_scale + self.y_mean
+        return (total.to(self.mean) * self.y_scale + self.y_mean).to(x.dtype)
 
 
 def lesson_of(teacher: Teacher, trial: Trial, augments: Sequence[int]) -> Lesson:

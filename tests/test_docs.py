@@ -1,0 +1,153 @@
+"""Every code block of README and docs is run, in order; long studies with one trial on one data set."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import COMMAND, Command, clean_environment
+
+from smoothray.study import load_study, parse_study
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+STUDIES = "SMOOTHRAY_DATA" in os.environ
+
+
+class Block(NamedTuple):
+    kind: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    return [Block(*found) for found in BLOCK.findall(page.read_text())]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, smoothray: Command) -> Path:
+    """Where a reader would be: the project's folders, a table of one's own, a study that has run."""
+    place = tmp_path_factory.mktemp("reader")
+    for name in ("search_spaces", "cluster", "benchmarks", "examples", "docs", "Makefile"):
+        (place / name).symlink_to(ROOT / name)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.uniform(1, 3, (90, 3)), columns=["heat", "flow rate", "age"])
+    table["y"] = 3 * table["heat"] * table["flow rate"] - table["age"] + rng.normal(0, 0.1, 90)
+    table.to_csv(place / "mine.csv", index=False)
+    ended = smoothray("run", "search_spaces/quickstart.yaml", "--trials", 1, cwd=place)
+    assert ended.returncode == 0, ended.stderr
+    return place
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_shows_works(page, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {"__name__": "page"}
+    for block in blocks(page):
+        if block.kind == "python":
+            exec(compile(block.text, str(page), "exec"), names)
+        elif block.kind == "yaml":
+            parse_study(yaml.safe_load(block.text), str(page)).check(available=False)
+        elif block.kind == "":
+            assert subprocess.run(["bash", "-n"], input=block.text, text=True).returncode == 0
+            for line in block.text.splitlines():
+                try_line(line, folder)
+        else:
+            assert block.kind == "text", f"{page}: a block of {block.kind} is not run by this test"
+
+
+def try_line(line: str, folder: Path) -> None:
+    """Run a line that a reader would type, or as much of it as can be run here."""
+    words = shlex.split(line, comments=True)
+    if words[:1] == ["smoothray"]:
+        arguments = shorter(words[1:])
+        if arguments is None:
+            return
+        ended = subprocess.run(
+            [*COMMAND, *arguments], cwd=folder, env=clean_environment(), capture_output=True,
+            text=True, timeout=300,
+        )  # fmt: skip
+        assert ended.returncode == 0, f"{line}\n{ended.stderr}"
+    elif words[:1] == ["make"]:
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M), line
+    # Of what needs a cluster, Julia or an installation, at least the files that it names are there.
+    for word in words:
+        if word.startswith(("cluster/", "benchmarks/", "examples/", "search_spaces/")):
+            assert (ROOT / word).exists(), line
+
+
+def shorter(arguments: list[str]) -> list[str] | None:
+    """The same command with less work; None where it cannot be run here."""
+    command, *rest = arguments
+    if command == "ui":
+        return ["ui", "--help"]
+    studies = [word for word in rest if word.endswith(".yaml")]
+    if not STUDIES and any("pmlb" in word or "penalty_search" in word for word in rest):
+        return None
+    if command == "run":
+        first = load_study(ROOT / studies[0]).datasets[0]
+        chosen = [] if studies[0].endswith("quickstart.yaml") else ["--datasets", one_of(first)]
+        return [*arguments, "--trials", "1", *chosen]
+    if command == "distill":
+        return [*arguments, "--budget", "quick", "--penalty", "none"]
+    if command == "plan":
+        return [*arguments, "--seconds", "1"]
+    if command in ("report", "export") and "pmlb20" in rest:
+        return None if command == "report" else arguments
+    return arguments
+
+
+def one_of(dataset: object) -> str:
+    from smoothray.datasets import expand
+
+    return next(iter(expand([dataset]))).name
+
+
+def test_the_study_files_keys_are_those_of_the_models():
+    found = runpy.run_path(str(ROOT / "docs" / "study_file.py"))["page"]()
+    page = (ROOT / "docs" / "study-file.md").read_text()
+    assert page == found, "docs/study-file.md is stale; run: python docs/study_file.py"
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_scientists_example(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    main = runpy.run_path(str(ROOT / "examples" / "scientist.py"))["main"]
+    main("mine.csv", "y")
+    told = capsys.readouterr().out
+    assert told.startswith("y = ") and "without a teacher" in told
+    module = runpy.run_path("formula.py")
+    table = pd.read_csv("mine.csv")
+    found = module["predict"](table)
+    assert np.corrcoef(found, table["y"])[0, 1] > 0.97
+
+
+def test_the_researchers_example(folder):
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "researcher.py")],
+        cwd=folder, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    told = ended.stdout
+    assert "few_inputs: " in told
+    plain, few = re.findall(r"slopes of the teacher: \[(.*)\]", told)
+    idle = [sum(map(float, line.split()[5:])) for line in (plain, few)]
+    assert idle[1] < 0.7 * idle[0]
+    jacobians = [float(value) for value in re.findall(r"Jacobian (\d+)", told)]
+    assert jacobians[1] < jacobians[0]
