@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -207,8 +208,15 @@ def distill(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StudyError(f"--out {out} cannot be a folder: {error.strerror}") from None
-    with err.status("") as status, reported("smoothray.distillation", status.update):
+    with (
+        err.status("") as status,
+        reported("smoothray.distillation", status.update),
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always", UserWarning)
         found = Distilled.of(model, dataset, seed)
+    for text in dict.fromkeys(str(w.message) for w in told if w.category is UserWarning):
+        say(text)
     if as_json:
         print(json.dumps(result(found), allow_nan=False))
     else:

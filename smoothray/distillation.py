@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from smoothray.errors import SmoothrayError, StudentError, StudyError, TeacherEr
 from smoothray.penalties import PENALTIES
 from smoothray.plan import Arm
 from smoothray.settings import StudentSettings, TeacherSettings, default_strengths
+from smoothray.students import Student
 from smoothray.trial import Lesson, Trial, distil, teacher_fields
 
 AUTO_PENALTIES = ("none", "jacobian", "lipschitz")
@@ -47,14 +48,15 @@ def candidate_arms(
 
     Raises StudyError for what does not fit together.
     """
-    if penalty != "auto" and penalty not in PENALTIES:
-        known = ["auto", *PENALTIES]
+    automatic = isinstance(strength, str) and strength == "auto"
+    known = ["auto", *PENALTIES]
+    if not isinstance(penalty, str) or penalty not in known:
         raise StudyError(
-            f"unknown penalty '{penalty}'; use one of {', '.join(known)}{did_you_mean(penalty, known)}"
+            f"unknown penalty '{penalty}'; use one of {', '.join(known)}{did_you_mean(str(penalty), known)}"
         )
-    if penalty == "auto" and strength != "auto":
-        raise StudyError("a strength belongs to one penalty; name it with --penalty")
-    if strength != "auto" and not PENALTIES[penalty].has_strength():
+    if penalty == "auto" and not automatic:
+        raise StudyError("a strength belongs to one penalty; name the penalty")
+    if not automatic and not PENALTIES[penalty].has_strength():
         raise StudyError(f"the penalty '{penalty}' takes no strength")
     arms = []
     for name in AUTO_PENALTIES if penalty == "auto" else (penalty,):
@@ -114,10 +116,11 @@ def attempt_all(
     ]
     reasons = [f"{arm}: {lesson}" for _, arm, lesson, _ in taught if isinstance(lesson, str)]
     if not work:
-        raise TeacherError("no teacher could be trained; " + "; ".join(reasons))
+        raise TeacherError("no teacher could be trained; " + "; ".join(dict.fromkeys(reasons)))
     count = f"{len(work)} formula{'s' * (len(work) > 1)}"
     logger.info("fitting %s with %s (%s)", count, student.name, student.budget)
-    calls = [(trial, lesson, arm.augment, student, selection) for trial, arm, lesson, _ in work]
+    built = student.build()
+    calls = [(trial, lesson, arm.augment, built, selection) for trial, arm, lesson, _ in work]
     found: list[list[Attempt]] = [[] for _ in trials]
     for (trial, arm, lesson, network), fields in zip(work, _fit_all(calls, n_jobs), strict=True):
         if isinstance(fields, str):
@@ -130,6 +133,9 @@ def attempt_all(
     for attempts in found:
         if not attempts:
             raise StudentError("no formula came of it; " + "; ".join(reasons))
+        if reasons:
+            warnings.warn(f"not all was tried: {'; '.join(reasons)}", UserWarning, stacklevel=4)
+            reasons = []
         # The sort is stable, so of equally good arms the first and weakest stays ahead.
         attempts.sort(key=lambda attempt: attempt.loss)
     return found
@@ -159,7 +165,12 @@ def _taught(
         elif not PENALTIES[penalty].has_teacher:
             found += [(place, arm, None, None) for place, arm in pairs]
         else:
-            found += _trained(trials, pairs, penalty, settings, factory)
+            try:
+                found += _trained(trials, pairs, penalty, settings, factory)
+            except (
+                TeacherError
+            ) as error:  # a network that one penalty does not suit may suit others
+                found += [(place, arm, str(error), None) for place, arm in pairs]
     return found
 
 
@@ -173,10 +184,11 @@ def _trained(
     """All teachers of one penalty, in one bank."""
     from smoothray.teachers.fitted import InDataUnits, Teacher
     from smoothray.teachers.teach import teach_bank
+    from smoothray.teachers.training import one_thread
 
     logger.info("training %d teacher%s: %s", len(pairs), "s" * (len(pairs) > 1), penalty)
     members = settings.ensemble[0]
-    with _one_thread():
+    with one_thread():
         lessons, bank = teach_bank(
             [trials[place] for place, _ in pairs],
             penalty,
@@ -193,37 +205,28 @@ def _trained(
         yield place, arm, lesson, Teacher(module)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """So that the same seed trains to the same bits however many cores there are."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _fit_all(calls: Sequence[Any], n_jobs: int | None) -> list[dict[str, Any] | str]:
-    from smoothray.students import STUDENTS
-
     workers = min(joblib.effective_n_jobs(n_jobs), len(calls))
-    if workers == 1 and not STUDENTS[calls[0][3].name].needs_own_process:
+    if workers == 1 and not calls[0][3].needs_own_process:
         return [_fit(*call) for call in calls]
     from joblib.externals.loky import get_reusable_executor
 
+    found: list[dict[str, Any] | str] = []
     with get_reusable_executor(max_workers=workers) as processes:
-        return [future.result() for future in [processes.submit(_fit, *call) for call in calls]]
+        for future in [processes.submit(_fit, *call) for call in calls]:
+            try:
+                found.append(future.result())
+            except RuntimeError as error:  # its process died
+                found.append(f"{type(error).__name__}: {error}")
+    return found
 
 
 def _fit(
-    trial: Trial, lesson: Lesson | None, k: int, student: StudentSettings, selection: str
+    trial: Trial, lesson: Lesson | None, k: int, student: Student, selection: str
 ) -> dict[str, Any] | str:
     """The fields of a record, or why there is no formula."""
     try:
-        return distil(trial, lesson, k, student.build(), selection)
+        return distil(trial, lesson, k, student, selection)
     except SmoothrayError as error:
         return str(error)
     except Exception as error:  # one arm's failure must not end the others

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from sympy import Expr, Symbol
@@ -90,8 +91,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     validation_fraction : float, default=0.2
         The part of the rows that early stopping and all choices are made on.
     teacher_options, student_options : dict or None, default=None
-        Settings of the perceptron's training (`hidden`, `activation`, `steps`, `learning_rate`,
-        `patience`, `batch_size`, `ensemble`, `device`), and single settings of the student's budget.
+        Settings of the teacher's training (`steps`, `learning_rate`, `patience`, `batch_size`, `ensemble`,
+        `device`; `hidden` and `activation` where it is the perceptron), and single settings of the
+        student's budget.
     n_jobs : int or None, default=None
         Processes that fit the formulas of several strengths or outputs.
     random_state : int, RandomState or None, default=None
@@ -230,6 +232,16 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return self._shaped([FormulaModule(expr, self._names) for expr in self._expressions])
 
+    def __sklearn_clone__(self) -> SymbolicDistiller:
+        """A copy that is not fitted; but a teacher that is trained already is kept as it is."""
+        parameters = self.get_params(deep=False)
+        kept = {"teacher": parameters.pop("teacher")} if self.prefit else {}
+        copied = {name: clone(value, safe=False) for name, value in parameters.items()}
+        twin = type(self)(**copied, **kept)
+        if hasattr(self, "_metadata_request"):
+            twin._metadata_request = deepcopy(self._metadata_request)
+        return twin
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.non_deterministic = self.random_state is None
@@ -254,7 +266,8 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             trained=self._trained(len(trials)),
             n_jobs=self.n_jobs,
         )
-        self._take([attempts[0] for attempts in found], found, trials)
+        self._means = targets.mean(0)
+        self._take([attempts[0] for attempts in found], found)
         return self
 
     def _settings(self) -> tuple[list[Arm], StudentSettings, TeacherSettings]:
@@ -267,8 +280,10 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise StudyError(
                 f"validation_fraction is {self.validation_fraction}; give a part between 0 and 1"
             )
-        if self.augment < 0:
-            raise StudyError(f"augment is {self.augment}; give new points per row, at least 0")
+        if not isinstance(self.augment, int | np.integer) or self.augment < 0:
+            raise StudyError(
+                f"augment is {self.augment}; give a whole number of new points per row, at least 0"
+            )
         student = validated(
             StudentSettings,
             {
@@ -285,6 +300,11 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         teacher = validated(TeacherSettings, dict(self.teacher_options or {}))
         if len(teacher.ensemble) > 1:
             raise StudyError("a fit has one ensemble size; give teacher_options one number")
+        if hasattr(self.teacher, "state_dict") and not self.prefit and teacher.ensemble[0] > 1:
+            raise StudyError(
+                "all networks would start from the module's weights, so an ensemble would be the same "
+                "network several times; give a function that makes a module"
+            )
         if self.prefit:
             return [Arm("none", None, self.augment)], student, teacher
         return candidate_arms(self.penalty, self.strength, self.augment), student, teacher
@@ -324,9 +344,15 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return found
 
     def _trial(self, X: Array, target: Array, weights: Array | None, seed: int) -> Trial:
-        """A trial without test rows: what a study would measure there is measured on validation rows."""
+        """A trial without test rows: what a study would measure there is measured on validation rows.
+
+        Rows without weight are left out.
+        """
         rows = generator(seed, "split").permutation(len(X))
-        count = min(max(1, round(len(X) * self.validation_fraction)), len(X) - 1)
+        rows = rows if weights is None else rows[weights[rows] > 0]
+        if len(rows) < 2:
+            raise StudyError("fewer than 2 rows have a weight above 0")
+        count = min(max(1, round(len(rows) * self.validation_fraction)), len(rows) - 1)
         val, train = np.sort(rows[:count]), np.sort(rows[count:])
         dataset = Dataset("fit", X, target, self._names, "y")
         return Trial.on(dataset, 0, seed, {"train": train, "val": val, "test": val}, weights)
@@ -352,16 +378,13 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"the teacher is {self.teacher!r}; give a torch module, an object with a predict method, "
                 "or a function of arrays"
             )
-        return [Teacher(self.teacher, output, outputs) for output in range(outputs)]
+        return [Teacher(self.teacher, output, outputs, self._names) for output in range(outputs)]
 
-    def _take(
-        self, best: list[Attempt], found: list[list[Attempt]], trials: Sequence[Trial]
-    ) -> None:
+    def _take(self, best: list[Attempt], found: list[list[Attempt]]) -> None:
         """Keep what a fit came to."""
         symbols = {name: Symbol(name) for name in self._names}
         fields = [attempt.fields for attempt in best]
         self._expressions = [parse(each["formula"], symbols) for each in fields]
-        self._means = [trial.y_scaler.mean for trial in trials]
         self.formula_ = self._shaped([each["formula"] for each in fields])
         self.complexity_ = self._shaped([each["complexity"] for each in fields])
         self.penalty_ = self._shaped([None if self.prefit else a.arm.penalty for a in best])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -31,8 +31,9 @@ _FUNCTIONS: dict[type[Expr], Callable[..., Tensor]] = {
 class FormulaModule(nn.Module):
     """A formula of columns: (n, d) -> (n,), in double precision unless it is moved to another.
 
-    names: the d columns by position; the formula's symbols are among them. Its constants are parameters,
-    so that they can be trained on; fractions and whole numbers, such as exponents, are not.
+    names: the d columns by position; the formula's symbols are among them. Its constants are parameters, one
+    for each place where one stands, so that they can be trained on; fractions and whole numbers, such as
+    exponents, are not.
 
     Raises StudentError for a symbol or a function that is not known.
     """
@@ -41,42 +42,46 @@ class FormulaModule(nn.Module):
         super().__init__()
         self.names = list(names)
         self.formula = str(expr)
-        self._positions = {name: i for i, name in enumerate(names)}
         constants: list[float] = []
-        self._expr = expr
-        self._slots: dict[Expr, int] = {}
-        for node in sympy.preorder_traversal(expr):
-            if node.is_Symbol and node.name not in self._positions:
-                raise StudentError(
-                    f"the formula has the column '{node.name}', which is not among the names"
-                )
-            if node.args and node.func not in _FUNCTIONS:
-                raise StudentError(
-                    f"the formula uses {node.func.__name__}, which torch has no function for"
-                )
-            if not (node.args or node.is_Symbol or node.is_Rational) and node not in self._slots:
-                self._slots[node] = len(constants)
-                constants.append(float(node))
+        self._tree = _compiled(expr, {name: i for i, name in enumerate(names)}, constants)
         self.constants = nn.Parameter(torch.tensor(constants, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.constants)
-        done: dict[Expr, Any] = {}
+        return self._value(self._tree, x).expand(len(x))
 
-        def value(node: Expr) -> Tensor:
-            if node not in done:
-                if node.is_Symbol:
-                    done[node] = x[:, self._positions[node.name]]
-                elif node.args:
-                    done[node] = _FUNCTIONS[node.func](*[value(part) for part in node.args])
-                elif node in self._slots:
-                    done[node] = self.constants[self._slots[node]]
-                else:
-                    done[node] = x.new_tensor(float(node))
-            found: Tensor = done[node]
-            return found
-
-        return value(self._expr).expand(len(x))
+    def _value(self, node: Node, x: Tensor) -> Tensor:
+        kind, held = node[0], node[1:]
+        if kind == "column":
+            return x[:, held[0]]
+        if kind == "constant":
+            return self.constants[held[0]]
+        if kind == "number":
+            return x.new_tensor(held[0])
+        return _FUNCTIONS[kind](*[self._value(part, x) for part in held])
 
     def extra_repr(self) -> str:
         return self.formula
+
+
+Node = tuple[Any, ...]
+"""("column", i), ("constant", i), ("number", value), or a SymPy function with its arguments' nodes."""
+
+
+def _compiled(node: Expr, positions: Mapping[str, int], constants: list[float]) -> Node:
+    if node.is_Symbol:
+        if node.name not in positions:
+            raise StudentError(
+                f"the formula has the column '{node.name}', which is not among the names"
+            )
+        return "column", positions[node.name]
+    if node.args:
+        if node.func not in _FUNCTIONS:
+            raise StudentError(
+                f"the formula uses {node.func.__name__}, which torch has no function for"
+            )
+        return node.func, *[_compiled(part, positions, constants) for part in node.args]
+    if node.is_Rational:
+        return "number", float(node)
+    constants.append(float(node))
+    return "constant", len(constants) - 1

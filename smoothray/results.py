@@ -143,11 +143,17 @@ def write_files(found: Distilled, folder: Path) -> list[Path]:
 
     model, dataset = found.model, found.dataset
     parts = {"train": training_rows(dataset, found.seed), "test": found.test}
+    # "part" and "formula" are columns of their own.
+    column = (
+        f"{dataset.target} in the table"
+        if dataset.target in ("part", "formula")
+        else dataset.target
+    )
     outputs = [
         pd.DataFrame(
             {
                 "part": part,
-                dataset.target: dataset.y[rows],
+                column: dataset.y[rows],
                 "formula": model.predict(frame_of(dataset, rows)),
             }
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,15 +40,15 @@ def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str
     if rows.ndim != 2 or not len(rows):
         raise SmoothrayError(f"X must be (n, d) with at least one row, not of shape {rows.shape}")
     if isinstance(function, Expr):
-        gradients = value_and_gradient(function, rows, names)[1]
+        values, gradients = value_and_gradient(function, rows, names)
     elif hasattr(function, "parameters") and hasattr(function, "forward"):
-        gradients = gradients_of(function, rows, output)[1]
+        values, gradients = gradients_of(function, rows, output)
     else:
         raise SmoothrayError(
             "smoothness is measured of a torch module or a SymPy expression, not of "
             f"{type(function).__name__}"
         )
-    finite = gradients[np.isfinite(gradients).all(1)]
+    finite = gradients[np.isfinite(gradients).all(1) & np.isfinite(values)]
     return {
         "jacobian": mean_squared_jacobian(finite) if len(finite) else math.nan,
         "gradient_max": largest_gradient(finite) if len(finite) else math.nan,
@@ -54,49 +56,78 @@ def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str
     }
 
 
-def gradients_of(
-    module: Any, X: Array, output: int = 0, outputs: int | None = None
-) -> tuple[Array, Array]:
-    """Values (n,) of a torch module, or of one of its outputs, and their derivatives by X (n, d).
+def values_of(module: Any, X: Array, output: int = 0, outputs: int | None = None) -> Array:
+    """Values (n,) of a torch module, or of one of its outputs, on rows X (n, d).
 
-    The module is evaluated as it is used, not as it is trained (`eval`), row by row alike. Raises
-    TeacherError where it does not take X, or has not so many `outputs`.
+    The module is evaluated as it is used, not as it is trained (`eval`). Raises TeacherError where it does
+    not take X, or has not so many `outputs`.
     """
     import torch
 
-    held = [part for part in (*module.parameters(), *module.buffers()) if part.is_floating_point()]
-    # The finest precision that it holds: raw columns such as years need their digits.
-    like = max(held, key=lambda part: part.element_size()) if held else torch.zeros(())
-    was_training = module.training
-    module.eval()
+    with _in_use(module), torch.no_grad():
+        parts = [_column(module(rows), rows, output, outputs) for rows in _parts(module, X)]
+    return np.concatenate([part.double().cpu().numpy() for part in parts])
+
+
+def gradients_of(
+    module: Any, X: Array, output: int = 0, outputs: int | None = None
+) -> tuple[Array, Array]:
+    """What `values_of` gives, and its derivatives by X (n, d).
+
+    Raises TeacherError also where the module gives none.
+    """
+    import torch
+
     values, gradients = [], []
-    try:
-        for start in range(0, len(X), ROWS_AT_ONCE):
-            rows = torch.as_tensor(np.array(X[start : start + ROWS_AT_ONCE]), device=like.device)
-            rows = rows.to(like.dtype).requires_grad_()
-            with torch.enable_grad():
-                found = module(rows)
-                if found.ndim == 2 and found.shape[1] == (outputs or found.shape[1]):
-                    found = found[:, output]
-                if found.shape != (len(rows),):
-                    raise TeacherError(
-                        f"the module must map {tuple(rows.shape)} to ({len(rows)},) or "
-                        f"({len(rows)}, outputs), "
-                        f"not to {tuple(found.shape)}"
-                    )
-                (slope,) = (
-                    torch.autograd.grad(found.sum(), rows, allow_unused=True)
-                    if found.requires_grad
-                    else (None,)
+    with _in_use(module), torch.enable_grad():
+        for rows in _parts(module, X):
+            rows.requires_grad_()
+            found = _column(module(rows), rows, output, outputs)
+            if not found.requires_grad:
+                raise TeacherError(
+                    "the module's outputs have no gradient (its forward detaches them, or runs under no_grad)"
                 )
+            (slope,) = torch.autograd.grad(found.sum(), rows, allow_unused=True)
             slope = torch.zeros_like(rows) if slope is None else slope
             values.append(found.detach().double().cpu().numpy())
-            gradients.append(slope.detach().double().cpu().numpy())
-    except (RuntimeError, IndexError) as error:
-        raise TeacherError(f"the module cannot take X of shape {X.shape}: {error}") from None
-    finally:
-        module.train(was_training)
+            gradients.append(slope.double().cpu().numpy())
     return np.concatenate(values), np.concatenate(gradients)
+
+
+@contextmanager
+def _in_use(module: Any) -> Iterator[None]:
+    """The module and its parts in `eval` mode, and as they were afterwards; its errors as TeacherError."""
+    training = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    except (RuntimeError, IndexError, TypeError, AttributeError) as error:
+        raise TeacherError(f"the module cannot take these rows: {error}") from None
+    finally:
+        for part, was in training.items():
+            part.training = was
+
+
+def _parts(module: Any, X: Array) -> Iterator[Any]:
+    """The rows as tensors of the finest precision that the module holds: years need their digits."""
+    import torch
+
+    held = [part for part in (*module.parameters(), *module.buffers()) if part.is_floating_point()]
+    like = max(held, key=lambda part: part.element_size()) if held else torch.zeros(())
+    for start in range(0, max(len(X), 1), ROWS_AT_ONCE):
+        rows = torch.as_tensor(np.array(X[start : start + ROWS_AT_ONCE]), device=like.device)
+        yield rows.to(like.dtype)
+
+
+def _column(found: Any, rows: Any, output: int, outputs: int | None) -> Any:
+    if found.ndim == 2 and found.shape[1] == (outputs or found.shape[1]):
+        found = found[:, output]
+    if found.shape != (len(rows),):
+        raise TeacherError(
+            f"the module must map {tuple(rows.shape)} to ({len(rows)},) or "
+            f"({len(rows)}, {outputs or 'outputs'}), not to {tuple(found.shape)}"
+        )
+    return found
 
 
 def mean_squared_jacobian(gradients: Array) -> float:

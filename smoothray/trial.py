@@ -227,9 +227,10 @@ def _member(trial: Trial, candidate: Candidate) -> Member | None:
     outputs = {part: y.transform(program.values(trial.raw[part])) for part in ("train", "val")}
     values, gradients = program.value_and_gradient(trial.raw["test"])
     outputs["test"] = y.transform(values)
+    gradients[~np.isfinite(values)] = np.nan
     difference = Program(candidate.expr).values(trial.x["train"]) - outputs["train"]
     if not np.sqrt(np.mean(difference**2)) <= AGREEMENT:
-        logger.warning("dropped %s: in the data's units it is another function", to_text(expr))
+        logger.debug("dropped %s: in the data's units it is another function", to_text(expr))
         return None
     return Member(candidate, expr, outputs, gradients * x.scale / y.scale)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_diabetes
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.exceptions import NotFittedError
@@ -23,6 +24,7 @@ from torch import nn
 
 from smoothray import SymbolicDistiller
 from smoothray.errors import TeacherError
+from smoothray.formula_module import FormulaModule
 from smoothray.formulas import Program, parse
 from smoothray.students import select
 
@@ -208,6 +210,57 @@ def test_any_function_of_arrays_is_distilled():
     assert (model.teacher_.predict(X) == trees.predict(X.to_numpy())).all()
 
 
+def test_a_fitted_teacher_survives_cloning_and_takes_frames():
+    X, y = table()
+    pick = ColumnTransformer([("some", "passthrough", ["mass kg", "x-1"])])
+    fitted = make_pipeline(pick, GradientBoostingRegressor(random_state=0)).fit(X, y)
+    model = small(teacher=fitted, prefit=True)
+    assert clone(model).teacher is fitted
+    assert np.mean(cross_val_score(model, X, y, cv=2)) > 0.7
+    assert (model.fit(X, y).teacher_.predict(X) == fitted.predict(X)).all()
+
+
+def test_a_module_without_gradients_is_distilled_but_not_by_them():
+    class Detached(Own):
+        def forward(self, x):
+            return super().forward(x).detach()
+
+    X, y = table()
+    model = small(teacher=Detached(3), prefit=True).fit(X, y)
+    assert np.isnan(model.smoothness_["teacher_jacobian"])
+    with pytest.raises(ValueError, match="compares gradients"):
+        small(teacher=Detached(3), prefit=True, selection="sobolev").fit(X, y)
+
+
+def test_strengths_that_fail_are_told():
+    X, y = table()
+    with pytest.warns(UserWarning, match="not all was tried: jacobian λ=1e\\+38"):
+        model = small("jacobian", np.array([0.01, 1e38])).fit(X, y)
+    assert model.strengths_["strength"].tolist() == [0.01]
+    with pytest.warns(UserWarning, match="holds only for a chain"):
+        model = small("auto", teacher=Own).fit(X, y)
+    assert set(model.strengths_["penalty"]) == {"none", "jacobian"}
+
+
+def test_rows_without_weight_are_left_out():
+    X, y = table()
+    weights = np.r_[np.ones(60), np.zeros(60)]
+    model = small("none").fit(X, np.r_[y[:60], np.full(60, 1e6)], sample_weight=weights)
+    assert model.score(X[:60], y[:60]) > 0.8
+    with pytest.raises(ValueError, match="fewer than 2 rows have a weight"):
+        small("none").fit(X, y, sample_weight=np.eye(120)[0])
+
+
+def test_constants_of_a_module_are_its_own_each():
+    x0, x1 = Symbol("x0"), Symbol("x1")
+    module = FormulaModule(2.0 * x0 + 2.0 * x1 + x0**2, ["x0", "x1"])
+    assert module.constants.tolist() == [2.0, 2.0]
+    with torch.no_grad():
+        module.constants[0] = 3.0
+    found = module(torch.tensor([[1.0, 0.0], [0.0, 1.0]])).tolist()
+    assert sorted(found) in ([2.0, 4.0], [3.0, 3.0])
+
+
 def test_columns_of_a_prefit_function_are_outputs():
     X, y = table()
     both = np.column_stack([y, -y])
@@ -275,7 +328,7 @@ def test_choosing_by_gradients_takes_a_formula_of_the_front():
         ({"prefit": True}, "prefit=True needs a teacher"),
         ({"teacher": 3, "prefit": True}, "the teacher is 3"),
         ({"teacher": lambda: 3}, "gave int, not a torch module"),
-        ({"teacher": nn.Linear(7, 1)}, "cannot take 3 inputs"),
+        ({"teacher": nn.Linear(7, 1)}, "or take 3 inputs: RuntimeError"),
         ({"teacher": lambda rows: rows, "prefit": True}, "the teacher must map"),
         ({"teacher": lambda rows: rows[:, 0] * np.nan, "prefit": True}, "are not finite"),
         ({"teacher_options": {"hiden": [3]}}, "hiden"),
@@ -283,12 +336,20 @@ def test_choosing_by_gradients_takes_a_formula_of_the_front():
         ({"student_options": {"generation": 3}}, "generation"),
         ({"operators": ["ad"]}, "has no operator 'ad'"),
         ({"teacher": nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1))}, "mixes rows"),
-        ({"teacher": Own}, "holds only for a chain"),
+        ({"teacher": Own, "penalty": "lipschitz"}, "holds only for a chain"),
+        ({"penalty": None}, "unknown penalty 'None'"),
+        ({"augment": 1.5}, "augment is 1.5"),
+        ({"teacher": 3}, "the teacher is 3"),
+        ({"teacher": lambda rows: rows[:, 0]}, "say prefit=True"),
+        ({"teacher": GradientBoostingRegressor()}, "is GradientBoostingRegressor.*prefit=True"),
+        ({"teacher": lambda: nn.LSTM(3, 1)}, "cannot be made, or take 3 inputs"),
+        ({"teacher": nn.Linear(3, 1).requires_grad_(False)}, "all of them are frozen"),
+        ({"teacher": Own(3), "teacher_options": {"ensemble": 3}}, "the same network several times"),
     ],
 )  # fmt: skip
 def test_parameters_that_cannot_be_used(changes, told):
     with pytest.raises(ValueError, match=told):
-        small(**changes).fit(*table())
+        small(**{"penalty": "jacobian", **changes}).fit(*table())
 
 
 def test_bad_data_has_scikit_learns_messages(fitted):

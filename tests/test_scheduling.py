@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import ray
 from conftest import at_work
 from ray.exceptions import OutOfMemoryError
 
@@ -17,6 +18,7 @@ from smoothray.records import Record
 from smoothray.running import load_datasets
 from smoothray.search import Search
 from smoothray.study import Study, parse_study
+from smoothray.trial import Lesson
 
 SLOW = {"population_size": 300, "generations": 150}
 
@@ -155,3 +157,44 @@ def test_a_gpu_that_is_not_there_is_refused_before_any_work():
         pytest.skip("there is a GPU here")
     with pytest.raises(StudyError, match="Ray sees no GPU here"):
         run(study(teacher={"device": "cuda"}))
+
+
+def test_a_teacher_that_broke_is_not_used_again():
+    from smoothray.plan import Arm, Job, Key
+    from smoothray.scheduling.teaching import Teachers
+
+    whole = study(baselines=["none"])
+    (dataset,) = load_datasets(whole).values()
+    teachers = Teachers(whole)
+    good = Job("iris", "none", None, 1, (0,), (Key("iris", Arm("none", None, 0), "operon", 0),))
+    try:
+        reference = teachers.teach(ray.put("no data set"), good, use_gpu=False)
+        (reason,) = teachers.collect(reference, 1)
+        assert reason.startswith("the teachers could not be trained: ")
+        assert not teachers.idle
+        reference = teachers.teach(ray.put(dataset), good, use_gpu=False)
+        (lesson,) = teachers.collect(reference, 1)
+        assert isinstance(lesson, Lesson) and lesson.gradients is None
+        assert len(teachers.idle) == 1
+    finally:
+        teachers.close()
+
+
+def test_actors_that_hold_a_gpu_are_given_up_with_it():
+    from smoothray.plan import Arm, Job, Key
+    from smoothray.scheduling.teaching import Teachers
+
+    whole = study(baselines=["none"])
+    (dataset,) = load_datasets(whole).values()
+    teachers = Teachers(whole)
+    job = Job("iris", "none", None, 1, (0,), (Key("iris", Arm("none", None, 0), "operon", 0),))
+    try:
+        # There is no GPU here, as when the last node with one was lost: the actor waits for ever.
+        reference = teachers.teach(ray.put(dataset), job, use_gpu=True)
+        teachers.prepare(use_gpu=True)
+        assert teachers.give_up_gpus() == [reference]
+        assert not teachers.working and not teachers.idle
+        reference = teachers.teach(ray.put(dataset), job, use_gpu=False)
+        assert isinstance(teachers.collect(reference, 1)[0], Lesson)
+    finally:
+        teachers.close()

@@ -144,6 +144,7 @@ class _Runner:
         self.study = study
         self.on_cluster = bool(os.environ.get("RAY_ADDRESS"))
         self._looked = -math.inf
+        self.use_gpus = False
         self._look_around()
         # A cluster may start its GPU nodes when they are asked for.
         if study.teacher.device == "cuda" and not self.gpus and not self.on_cluster:
@@ -172,11 +173,21 @@ class _Runner:
         device = self.study.teacher.device
         self.cores = max(1, int(resources.get("CPU", 1)))
         self.gpus = resources.get("GPU", 0.0) if device != "cpu" else 0.0
-        self.use_gpus = bool(self.gpus) or (device == "cuda" and self.on_cluster)
+        before, self.use_gpus = (
+            self.use_gpus,
+            bool(self.gpus) or (device == "cuda" and self.on_cluster),
+        )
+        if before and not self.use_gpus:
+            self._train_again(self.teachers.give_up_gpus())
         share = self.study.teacher.gpu_share
         self.most_teaching = (
             int(max(self.gpus, 1) / share) if self.use_gpus else max(1, self.cores // 2)
         )
+
+    def _train_again(self, lost: Iterable[Any]) -> None:
+        """Queue the banks of references whose actors are no more."""
+        for reference in lost:
+            self.jobs.extendleft(reversed(self.learners.pop(self.teaching.pop(reference))))
 
     def concurrent(self, search: Search) -> int:
         """How many arms to have under way: enough that neither students nor teachers wait for Tune."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -18,23 +19,34 @@ IDLE_SECONDS = 60.0
 """How long an actor without work is kept; it may hold a share of a GPU that a cluster could give back."""
 
 
+@dataclass(eq=False)
+class Actor:
+    """A teacher actor. on_gpu: whether it holds a share of one. idle_since: when it had its last work."""
+
+    handle: Any
+    on_gpu: bool
+    idle_since: float = field(default_factory=time.monotonic)
+
+
 class Teachers:
     """Actors that train banks."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.idle: list[tuple[Any, float]] = []
-        self.working: dict[Any, Any] = {}
+        self.idle: list[Actor] = []
+        self.working: dict[Any, Actor] = {}
         self._turn = itertools.count()
 
     def prepare(self, use_gpu: bool) -> None:
         """Start one actor ahead of the first bank."""
-        self.idle.append((self._start(use_gpu), time.monotonic()))
+        self.idle.append(self._start(use_gpu))
 
     def teach(self, dataset: Any, job: Job, use_gpu: bool) -> Any:
         """Have a bank trained; the reference of its lessons. dataset: a reference to it."""
-        actor = self.idle.pop()[0] if self.idle else self._start(use_gpu)
-        reference = actor.teach.remote(dataset, job)
+        for actor in [actor for actor in self.idle if actor.on_gpu != use_gpu]:
+            self._end(actor)  # GPUs have come, or gone
+        actor = self.idle.pop() if self.idle else self._start(use_gpu)
+        reference = actor.handle.teach.remote(dataset, job)
         self.working[reference] = actor
         return reference
 
@@ -43,29 +55,41 @@ class Teachers:
         actor = self.working.pop(reference)
         try:
             lessons: list[Any] = ray.get(reference)
-        except RayTaskError as error:
-            self.idle.append((actor, time.monotonic()))
-            return [f"the teachers could not be trained: {error.cause}"] * trials
         except RayError as error:
-            # It has been started again and again, and died each time.
-            ray.kill(actor)
-            return [f"the teachers could not be trained: {error}"] * trials
-        self.idle.append((actor, time.monotonic()))
+            # It was started again and again and died each time, or may be broken: a failed kernel spoils
+            # a process's GPU for good, and what fails at once would be the first to be free.
+            ray.kill(actor.handle)
+            reason = error.cause if isinstance(error, RayTaskError) else error
+            return [f"the teachers could not be trained: {reason}"] * trials
+        actor.idle_since = time.monotonic()
+        self.idle.append(actor)
         return lessons
+
+    def give_up_gpus(self) -> list[Any]:
+        """End the actors that hold GPUs, which are there no more; the references of what they were at."""
+        lost = [reference for reference, actor in self.working.items() if actor.on_gpu]
+        for reference in lost:
+            ray.kill(self.working.pop(reference).handle)
+        for actor in [actor for actor in self.idle if actor.on_gpu]:
+            self._end(actor)
+        return lost
 
     def end_idle(self) -> None:
         """End the actors that have had nothing to do for a while."""
-        for actor, since in list(self.idle):
-            if time.monotonic() > since + IDLE_SECONDS:
-                self.idle.remove((actor, since))
-                ray.kill(actor)
+        for actor in list(self.idle):
+            if time.monotonic() > actor.idle_since + IDLE_SECONDS:
+                self._end(actor)
 
     def close(self) -> None:
         """End every actor."""
-        for actor in [*(actor for actor, _ in self.idle), *self.working.values()]:
-            ray.kill(actor)
+        for actor in [*self.idle, *self.working.values()]:
+            ray.kill(actor.handle)
 
-    def _start(self, use_gpu: bool) -> Any:
+    def _end(self, actor: Actor) -> None:
+        self.idle.remove(actor)
+        ray.kill(actor.handle)
+
+    def _start(self, use_gpu: bool) -> Actor:
         options: dict[str, Any] = {}
         if use_gpu:
             options["num_gpus"] = self.study.teacher.gpu_share
@@ -76,4 +100,5 @@ class Teachers:
                 node = nodes[next(self._turn) % len(nodes)]["NodeID"]
                 options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
         actor = TeacherActor.options(**options)  # type: ignore[attr-defined]
-        return actor.remote(self.study.augment, self.study.teacher, self.study.seed)
+        handle = actor.remote(self.study.augment, self.study.teacher, self.study.seed)
+        return Actor(handle, use_gpu)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import nn
+from torch import Tensor, nn
 
 from smoothray.datasets import Scaler, TargetScaler
 from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES
 from smoothray.teachers.bank import train_bank
 from smoothray.teachers.fitted import factory_of
+from smoothray.teachers.layers import chain_layers
 from smoothray.teachers.teach import choose_device
-from smoothray.teachers.training import Rows, Training
+from smoothray.teachers.training import Rows, Training, one_thread
 
 
 def smooth_finetune(
@@ -34,8 +34,7 @@ def smooth_finetune(
 ) -> nn.Module:
     """A smoother copy of a trained network: trained on by squared error + strength · penalty.
 
-    module: (n, d) -> (n,) or (n, 1) in the units of X and y, which it was trained for; columns of the size of
-    1 are best, as for any training by Adam. X: (n, d). y: (n,).
+    module: (n, d) -> (n,) or (n, 1) in the units of X and y, which it was trained for. X: (n, d). y: (n,).
     penalty, strength: as in `SymbolicDistiller`; both terms are taken on standardised data, so that
     strengths mean the same for every network. All steps are done (cosine decay of the learning rate, Adam),
     since stopping at the best error would stop before the penalty has had its effect.
@@ -43,13 +42,15 @@ def smooth_finetune(
     Returns the copy, on the module's own device and in its mode; the module itself is left as it is.
 
     Raises SmoothrayError for a penalty without a strength, data that do not fit, or a network that diverges
-    or cannot be trained in a bank (batch norm, dropout).
+    or cannot be trained in a bank (batch norm, dropout), or not under this penalty.
     """
     if penalty not in PENALTIES or not PENALTIES[penalty].has_strength():
         known = ", ".join(name for name, p in PENALTIES.items() if p.has_strength())
         raise TeacherError(f"the penalty is '{penalty}'; use one of {known}")
     if not 0 <= strength < float("inf"):
         raise TeacherError(f"the strength is {strength}; give a number of at least 0")
+    if steps < 1:
+        raise TeacherError(f"steps is {steps}; give at least 1")
     rows, target = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if rows.ndim != 2 or not len(rows) or target.reshape(-1).shape != (len(rows),):
         raise TeacherError(f"X must be (n, d) and y (n,), not {rows.shape} and {target.shape}")
@@ -57,56 +58,96 @@ def smooth_finetune(
         raise TeacherError("X or y holds values that are not finite; leave those rows out")
     target = target.reshape(-1)
     scalers = Scaler.fit(rows), TargetScaler.fit(target)
-    network = factory_of(module, rows.shape[1])(rows.shape[1]).cpu()
-    wrapped = _standardised(network, *scalers)
+    network = factory_of(module, rows.shape[1])(rows.shape[1])
+    ends = _linear_ends(network)
+    if ends:
+        _fold(*ends, *scalers)
+    elif PENALTIES[penalty].needs_layers:
+        raise TeacherError(
+            f"the penalty '{penalty}' is for a plain chain of layers, such as tanh between linear ones, that "
+            "begins and ends with a linear layer with a bias; use 'jacobian' or 'lipschitz_sampled'"
+        )
+    else:
+        network = _Standardised(network, *scalers)
     like = next(network.parameters())
     where = choose_device(device)
     x = torch.as_tensor(scalers[0].transform(rows), dtype=like.dtype, device=where)[None]
     t = torch.as_tensor(scalers[1].transform(target), dtype=like.dtype, device=where)[None]
-    bank = train_bank(
-        lambda: copy.deepcopy(wrapped),
-        Rows(x, t, x, t),
-        PENALTIES[penalty](),
-        [float(strength)],
-        [random_state],
-        Training(steps, learning_rate, steps, batch_size, keep="last"),
-    )
+    with one_thread():
+        bank = train_bank(
+            lambda: copy.deepcopy(network),
+            Rows(x, t, x, t),
+            PENALTIES[penalty](),
+            [float(strength)],
+            [random_state],
+            Training(steps, learning_rate, steps, batch_size, keep="last"),
+        )
     if bank.failures:
         raise TeacherError(
             f"{bank.failures[0]}; give a smaller learning_rate (now {learning_rate:g})"
         )
-    return _with_state(module, bank.module(0))
-
-
-def _standardised(network: nn.Module, x: Scaler, y: TargetScaler) -> nn.Module:
-    """The network as a function of standardised rows. Linear layers that are not trained stand before and
-    after it, so that it is still a chain if it was one, and its spectral bound the standardised one.
-    """
-    like = next(network.parameters())
-    d = len(x.mean)
-    before, after = nn.Linear(d, d), nn.Linear(1, 1)
-    with torch.no_grad():
-        before.weight.copy_(torch.diag(torch.as_tensor(x.scale)))
-        before.bias.copy_(torch.as_tensor(x.mean))
-        after.weight.fill_(1 / y.scale)
-        after.bias.fill_(-y.mean / y.scale)
-    layers = nn.Sequential(
-        before.to(like.dtype),
-        network,
-        nn.Unflatten(0, (-1, 1)),
-        after.to(like.dtype),
-        nn.Flatten(0),
-    )
-    for layer in (before, after):
-        layer.requires_grad_(False)
-    return layers
-
-
-def _with_state(module: nn.Module, trained: Any) -> nn.Module:
-    """A copy of a module with the weights that its place in the trained chain has."""
+    trained = bank.module(0)
+    if ends:
+        found = _linear_ends(trained)
+        assert found is not None
+        _unfold(*found, *scalers)
+    else:
+        assert isinstance(trained, _Standardised)
+        trained = trained.network
     smoother = copy.deepcopy(module)
-    state = trained[1].state_dict()
+    state = trained.state_dict()
     if state.keys() != smoother.state_dict().keys():
-        state = trained[1][0].state_dict()  # a Flatten was put behind it
+        state = trained[0].state_dict()  # type: ignore[index]  # a Flatten was put behind it
     smoother.load_state_dict(state)
     return smoother
+
+
+class _Standardised(nn.Module):
+    """A network of the data's units as a function of standardised rows."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, x: Scaler, y: TargetScaler) -> None:
+        super().__init__()
+        self.network = network
+        like = next(network.parameters()).dtype
+        self.register_buffer("mean", torch.as_tensor(x.mean, dtype=like))
+        self.register_buffer("scale", torch.as_tensor(x.scale, dtype=like))
+        self.y_mean, self.y_scale = y.mean, y.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        value: Tensor = self.network(x * self.scale + self.mean)
+        return (value - self.y_mean) / self.y_scale
+
+
+def _linear_ends(network: nn.Module) -> tuple[nn.Linear, nn.Linear] | None:
+    """The first and last layer of a chain, if they are linear with biases and used once."""
+    layers = chain_layers(network)
+    first, last = (layers[0], layers[-1]) if layers else (None, None)
+    if not (type(first) is nn.Linear and type(last) is nn.Linear):
+        return None
+    once = all(sum(layer is end for layer in layers or []) == 1 for end in (first, last))
+    return (first, last) if once and first.bias is not None and last.bias is not None else None
+
+
+@torch.no_grad()
+def _fold(first: nn.Linear, last: nn.Linear, x: Scaler, y: TargetScaler) -> None:
+    """Have a chain take standardised rows and give standardised values, so that the product of its spectral
+    norms is a bound on that scale and Adam's steps suit all columns.
+    """
+    mean, scale = (torch.as_tensor(part, dtype=first.weight.dtype) for part in (x.mean, x.scale))
+    first.bias.add_(first.weight @ mean)
+    first.weight.mul_(scale)
+    last.bias.sub_(y.mean).div_(y.scale)
+    last.weight.div_(y.scale)
+
+
+@torch.no_grad()
+def _unfold(first: nn.Linear, last: nn.Linear, x: Scaler, y: TargetScaler) -> None:
+    """The inverse of `_fold`."""
+    mean, scale = (torch.as_tensor(part, dtype=first.weight.dtype) for part in (x.mean, x.scale))
+    last.weight.mul_(y.scale)
+    last.bias.mul_(y.scale).add_(y.mean)
+    first.weight.div_(scale)
+    first.bias.sub_(first.weight @ mean)

@@ -8,12 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from smoothray.datasets import Scaler, TargetScaler
 from smoothray.errors import TeacherError
-from smoothray.smoothness import Array, gradients_of, largest_gradient, mean_squared_jacobian
+from smoothray.smoothness import (
+    Array,
+    gradients_of,
+    largest_gradient,
+    mean_squared_jacobian,
+    values_of,
+)
 from smoothray.trial import Lesson, Trial
 
 
@@ -22,23 +29,32 @@ class Teacher:
 
     function: a torch module, an object with a `predict` method, or a callable on arrays; it takes (n, d)
     and gives (n,) or (n, outputs), of which `output` is the column. `module` is the torch module, None
-    where there is none.
+    where there is none. names: the d columns' names, for an object that was fitted to a frame.
     """
 
-    def __init__(self, function: Any, output: int = 0, outputs: int = 1) -> None:
-        self.function, self.output, self.outputs = function, output, outputs
+    def __init__(
+        self, function: Any, output: int = 0, outputs: int = 1, names: Sequence[str] | None = None
+    ) -> None:
+        self.function, self.output, self.outputs, self.names = function, output, outputs, names
         self.module = function if isinstance(function, nn.Module) else None
 
     def predict(self, X: Array) -> Array:
         """Predictions (n,) on rows X (n, d), in the data's units. Raises TeacherError."""
         X = np.asarray(X, dtype=np.float64)
         if self.module is not None:
-            return self._finite(gradients_of(self.module, X, self.output, self.outputs)[0])
-        found = getattr(self.function, "predict", self.function)(X)
+            return self._finite(values_of(self.module, X, self.output, self.outputs))
+        rows: Any = X
+        if self.names is not None and hasattr(self.function, "feature_names_in_"):
+            rows = pd.DataFrame(X, columns=list(self.names))
         try:
+            found = getattr(self.function, "predict", self.function)(rows)
+            found = found.detach() if isinstance(found, Tensor) else found
             values = np.asarray(found, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise TeacherError(f"the teacher's predictions are no numbers: {error}") from None
+        except Exception as error:  # whatever a user's own function raises
+            raise TeacherError(
+                f"the teacher cannot predict on {len(X)} rows of {X.shape[1]} columns: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         if values.shape == (len(X), self.outputs):
             values = values[:, self.output]
         elif values.shape != (len(X),) or self.outputs > 1:
@@ -57,7 +73,10 @@ class Teacher:
         return values
 
     def gradients(self, X: Array) -> Array | None:
-        """Derivatives (n, d) of the predictions by the inputs; None for a function that is not of torch."""
+        """Derivatives (n, d) of the predictions by the inputs; None for a function that is not of torch.
+
+        Raises TeacherError for a module that gives none.
+        """
         return (
             None
             if self.module is None
@@ -91,7 +110,10 @@ def lesson_of(teacher: Teacher, trial: Trial, augments: Sequence[int]) -> Lesson
     x, y = trial.x_scaler, trial.y_scaler
     outputs = {part: y.transform(teacher.predict(rows)) for part, rows in trial.raw.items()}
     new = {k: y.transform(teacher.predict(x.inverse(trial.new_points(k)))) for k in augments if k}
-    gradients = teacher.gradients(trial.raw["test"])
+    try:
+        gradients = teacher.gradients(trial.raw["test"])
+    except TeacherError:
+        gradients = None
     if gradients is not None:
         gradients = gradients * x.scale / y.scale
     return Lesson(
@@ -115,8 +137,13 @@ def factory_of(teacher: nn.Module | Callable[..., nn.Module], d: int) -> Callabl
     try:
         first = make(d)
         shape = first(torch.zeros(2, d, dtype=_precision(first))).shape
-    except RuntimeError as error:
-        raise TeacherError(f"the teacher cannot take {d} inputs: {error}") from None
+    except TeacherError:
+        raise
+    except Exception as error:  # whatever a user's own module raises
+        raise TeacherError(
+            f"the teacher cannot be made, or take {d} inputs: {type(error).__name__}: {error} "
+            "(for a function that is trained already say prefit=True)"
+        ) from error
     if shape not in ((2,), (2, 1)):
         raise TeacherError(
             f"the teacher must map (n, {d}) to (n,) or (n, 1), but mapped (2, {d}) to {tuple(shape)}"
@@ -127,6 +154,11 @@ def factory_of(teacher: nn.Module | Callable[..., nn.Module], d: int) -> Callabl
 def _maker(teacher: Any) -> Callable[[int], nn.Module]:
     if isinstance(teacher, nn.Module):
         return lambda d: copy.deepcopy(teacher).cpu()
+    if not callable(teacher):
+        raise TeacherError(
+            f"the teacher is {teacher!r}; give a torch module or a function that makes one, or for what is "
+            "trained already prefit=True"
+        )
     takes_d = _takes_an_argument(teacher)
 
     def make(d: int) -> nn.Module:

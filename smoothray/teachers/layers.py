@@ -25,6 +25,10 @@ ONE_LIPSCHITZ = (
 """Layers that never stretch a distance (LeakyReLU and Softplus for their usual parameters)."""
 
 
+SHAPES = (nn.Identity, nn.Flatten, nn.Unflatten)
+"""Layers that leave the numbers as they are."""
+
+
 def chain_weights(module: nn.Module) -> list[str] | None:
     """Names of the weight matrices, if the network is a plain chain of linear and 1-Lipschitz layers.
 
@@ -33,27 +37,28 @@ def chain_weights(module: nn.Module) -> list[str] | None:
     """
     # A shared matrix counts each time that it is applied, under the one name that it has.
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    weights = _chain(module)
-    return [names[id(weight)] for weight in weights] if weights else None
+    weights = [layer.weight for layer in chain_layers(module) or [] if type(layer) is nn.Linear]
+    return [names[id(weight)] for weight in weights] or None
 
 
-def _chain(module: nn.Module) -> list[Tensor] | None:
+def chain_layers(module: nn.Module) -> list[nn.Module] | None:
+    """The layers of such a chain in their order, without those that only reshape; None if it is none."""
     if isinstance(module, MLP) and type(module).forward is MLP.forward:
         module = module.layers
     if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
         return None
-    weights: list[Tensor] = []
+    layers: list[nn.Module] = []
     for layer in module:
-        if type(layer) is nn.Linear:
-            weights.append(layer.weight)
-        elif isinstance(layer, nn.Sequential | MLP):
-            inner = _chain(layer)
+        if isinstance(layer, nn.Sequential | MLP):
+            inner = chain_layers(layer)
             if inner is None:
                 return None
-            weights += inner
-        elif not _stretches_nothing(layer):
+            layers += inner
+        elif type(layer) is nn.Linear or _stretches_nothing(layer):
+            layers += [layer] if type(layer) not in SHAPES else []
+        else:
             return None
-    return weights
+    return layers
 
 
 def _stretches_nothing(layer: nn.Module) -> bool:
@@ -75,9 +80,9 @@ def refuse_unsuitable(module: nn.Module, penalty: Penalty, x: Tensor) -> None:
                 f"{where} is random, and a teacher must be deterministic; take it out "
                 "(penalties and early stopping regularise here)."
             )
-    parameter = next(module.parameters(), None)
+    parameter = next((p for p in module.parameters() if p.requires_grad), None)
     if parameter is None:
-        raise TeacherError("The teacher has no parameters to train.")
+        raise TeacherError("The teacher has no parameters to train (or all of them are frozen).")
     x = x.to(parameter.dtype)
     with torch.no_grad():
         together = _outputs(module, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -38,7 +39,9 @@ def teach(
 
     Returns a lesson per trial, or the reason why its teacher failed.
     """
-    return teach_bank(trials, penalty, strengths, ensemble, augments, settings)[0]
+    lessons, _ = teach_bank(trials, penalty, strengths, ensemble, augments, settings)
+    # A study chooses nothing by gradients, and they may be large.
+    return [each if isinstance(each, str) else replace(each, gradients=None) for each in lessons]
 
 
 def teach_bank(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,6 +109,19 @@ def train_together(
             if run.finished():
                 break
     return run.result(evaluator)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """So that the same seed trains to the same bits however many cores there are; small networks are not
+    faster on more.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
