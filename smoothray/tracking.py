@@ -154,11 +154,12 @@ class Tracker:
             write_parquet(records, Path(folder) / TABLE)
             self._client.log_artifact(run_id, str(Path(folder) / TABLE))
         good = [record for record in records if record["status"] == "ok"]
-        values = {"trials": float(len(records)), "failed": float(len(records) - len(good))}
-        for name in METRICS:
+        values = {}
+        for name in METRICS:  # the first one is what MLflow's page of compared runs plots
             column = [record[name] for record in good if _is_number(record[name])]
             if column:
                 values[name] = statistics.median(column)
+        values |= {"trials": float(len(records)), "failed": float(len(records) - len(good))}
         self._log(run_id, values)
         self._client.set_tag(run_id, DIGEST, digest(records))
         if stopped:

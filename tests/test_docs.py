@@ -119,11 +119,19 @@ def test_the_study_files_keys_are_those_of_the_models():
     assert page == found, "docs/study-file.md is stale; run: python docs/study_file.py"
 
 
+def anchors(page: Path) -> set[str]:
+    """What headings of a page are linked by, as GitHub does it."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(BLOCK, "", page.read_text()), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
             if not target.startswith("http"):
-                assert (page.parent / target).exists(), f"{page}: {target}"
+                there = (page.parent / target) if target else page
+                assert there.exists(), f"{page}: {target}"
+                assert not anchor or anchor in anchors(there), f"{page}: {target}#{anchor}"
 
 
 def test_the_scientists_example(folder, capsys, monkeypatch):
