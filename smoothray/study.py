@@ -86,7 +86,7 @@ class Study(Strict):
         "all trials.",
     )
     blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(5, 10, 25), description="Trials after which `scheduler` looks at an arm."
+        default=(5, 10, 20), description="Trials after which `scheduler` looks at an arm."
     )
 
     @model_validator(mode="before")
@@ -142,7 +142,7 @@ class Study(Strict):
     @classmethod
     def _blocks(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if sorted(set(value)) != list(value):
-            raise ValueError("blocks are numbers of trials in rising order, as in [5, 10, 25]")
+            raise ValueError("blocks are numbers of trials in rising order, as in [5, 10, 20]")
         return value
 
     @model_validator(mode="after")

@@ -76,13 +76,31 @@ def trials_of(made, arm, dataset="iris"):
 # --- rules
 
 
-def test_five_pairs_that_all_agree_are_enough_to_stop_and_four_are_not():
-    best = dict.fromkeys(range(5), 0.5)
-    worse = {trial: 0.4 + trial / 100 for trial in range(5)}
-    assert "not better than a on 5 shared trials" in (race(worse, {"a": best}) or "")
-    assert race({t: worse[t] for t in range(4)}, {"a": best}) is None
-    assert race(best, {"a": worse}) is None
-    assert race(best, {}) is None
+def test_seven_pairs_that_all_agree_are_enough_to_stop_and_six_are_not():
+    best = dict.fromkeys(range(7), 0.5)
+    worse = {trial: 0.4 + trial / 100 for trial in range(7)}
+    assert "not better than a on 7 shared trials" in (race(worse, {"a": best}) or "")
+    assert race({trial: worse[trial] for trial in range(6)}, {"a": best}) is None
+
+
+@pytest.mark.parametrize("scheduler", ["race", "asha"])
+@pytest.mark.parametrize("seed", range(12))
+def test_one_arm_of_each_group_has_all_trials(scheduler, seed):
+    """Arms that differ by next to nothing rule each other out, in turn."""
+    luck = np.random.default_rng(seed)
+    shared, tilt = luck.normal(0, 0.1, 50), luck.normal(0, 0.001, (8, 50))
+    grid = [0.001, 0.002, 0.004, 0.01, 0.02, 0.04, 0.1, 0.2]
+    plan = study(
+        datasets=["sklearn:iris"], trials=50, penalties={"jacobian": grid}, scheduler=scheduler
+    )
+    made, _ = run(
+        Search(plan, ["iris"], {}),
+        lambda _, arm, trial: (
+            shared[trial] + (0 if arm.strength is None else tilt[grid.index(arm.strength), trial])
+        ),
+    )
+    whole = [s for s in grid if trials_of(made, Arm("jacobian", s, 0)) == 50]
+    assert 1 <= len(whole) < len(grid)
 
 
 def test_ties_end_and_gains_do_not():
@@ -113,14 +131,14 @@ def test_the_best_arm_is_seldom_stopped():
     assert stopped / 400 < 3 * 0.05
 
 
-def test_halving_keeps_the_best_third():
+def test_halving_keeps_the_best_part():
     scores = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 
-    def kept(eta):
-        return [s for i, s in enumerate(scores) if not halve(s, scores[:i] + scores[i + 1 :], eta)]
+    def kept(part):
+        return [s for i, s in enumerate(scores) if not halve(s, scores[:i] + scores[i + 1 :], part)]
 
-    assert kept(3) == [0.5, 0.6] and kept(2) == [0.4, 0.5, 0.6] and kept(100) == [0.6]
-    assert halve(0.1, [], 3) is None
+    assert kept(2) == [0.5, 0.6] and kept(2.5) == kept(3) == [0.4, 0.5, 0.6] and kept(0) == [0.6]
+    assert halve(0.1, [], 0) is None
 
 
 # --- searches
@@ -150,7 +168,7 @@ def test_without_a_scheduler_there_is_one_block_and_no_stop():
 def test_an_early_stop_spares_fits_and_keeps_the_best(scheduler):
     strengths = [float(f"{s:.3g}") for s in np.geomspace(0.001, 10, 12)]
     wide = study(scheduler=scheduler, penalties={"jacobian": strengths}, trials=50)
-    assert blocks(wide) == (5, 10, 25, 50)
+    assert blocks(wide) == (5, 10, 20, 50)
     search = Search(wide, ["iris"], {})
     made, _ = run(search, best_at(strengths[5]))
     arms = [key for key in made if key.arm.penalty == "jacobian"]

@@ -304,11 +304,12 @@ class Search:
         trials = self.blocks[block]
         mine = self._by_trial(group, arm)
         others = {other: self._by_trial(group, other) for other in group.met if other != arm}
+        if all(other in group.stopped for other in others):
+            return None  # one of them must have all trials
         if self.study.scheduler == "race":
             alive = {str(o): scores for o, scores in others.items() if o not in group.stopped}
             if reason := race(mine, alive):
                 return reason
-        eta = FUTILE if self.study.scheduler == "race" else ETA
         at_block = [
             statistics.median(part)
             for other, scores in others.items()
@@ -316,7 +317,11 @@ class Search:
             and (part := [s for t, s in scores.items() if t < trials])
         ]
         part = [score for trial, score in mine.items() if trial < trials]
-        return halve(statistics.median(part), at_block, eta) if part else "every trial failed"
+        if not part:
+            return "every trial failed"
+        count = len(at_block) + 1
+        go_on = count / FUTILE if self.study.scheduler == "race" else count // ETA
+        return halve(statistics.median(part), at_block, go_on)
 
     def _by_trial(self, group: Group, arm: Arm) -> dict[int, float]:
         """The mean over the students of each trial that all of them finished."""
