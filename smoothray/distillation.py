@@ -114,9 +114,9 @@ def attempt_all(
         for place, arm, lesson, network in taught
         if not isinstance(lesson, str)
     ]
-    reasons = [f"{arm}: {lesson}" for _, arm, lesson, _ in taught if isinstance(lesson, str)]
+    reasons = [(arm, lesson) for _, arm, lesson, _ in taught if isinstance(lesson, str)]
     if not work:
-        raise TeacherError("no teacher could be trained; " + "; ".join(dict.fromkeys(reasons)))
+        raise TeacherError(f"no teacher could be trained; {_told(reasons)}")
     count = f"{len(work)} formula{'s' * (len(work) > 1)}"
     logger.info("fitting %s with %s (%s)", count, student.name, student.budget)
     built = student.build()
@@ -124,7 +124,7 @@ def attempt_all(
     found: list[list[Attempt]] = [[] for _ in trials]
     for (trial, arm, lesson, network), fields in zip(work, _fit_all(calls, n_jobs), strict=True):
         if isinstance(fields, str):
-            reasons.append(f"{arm}: {fields}")
+            reasons.append((arm, fields))
             continue
         about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
         known = teacher_fields(trial, lesson) if lesson else {}
@@ -132,13 +132,23 @@ def attempt_all(
         found[place].append(Attempt(arm, network, {**about, **known, **fields}))
     for attempts in found:
         if not attempts:
-            raise StudentError("no formula came of it; " + "; ".join(reasons))
+            raise StudentError(f"no formula came of it; {_told(reasons)}")
         if reasons:
-            warnings.warn(f"not all was tried: {'; '.join(reasons)}", UserWarning, stacklevel=4)
+            warnings.warn(f"not all was tried; {_told(reasons)}", UserWarning, stacklevel=4)
             reasons = []
         # The sort is stable, so of equally good arms the first and weakest stays ahead.
         attempts.sort(key=lambda attempt: attempt.loss)
     return found
+
+
+def _told(reasons: Sequence[tuple[Arm, str]]) -> str:
+    """Each reason once, with the arms that it is for."""
+    by_reason: dict[str, list[str]] = {}
+    for arm, reason in reasons:
+        by_reason.setdefault(reason, []).append(str(arm))
+    return "; ".join(
+        f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in by_reason.items()
+    )
 
 
 Taught = tuple[int, Arm, Any, Any]

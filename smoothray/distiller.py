@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
+from smoothray.datasets.specs import did_you_mean
 from smoothray.distillation import Attempt, attempt_all, candidate_arms
 from smoothray.errors import SmoothrayError, StudyError
 from smoothray.formulas import Program, parse, to_latex, to_python
@@ -60,8 +61,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ----------
     penalty : str, default="lipschitz"
         "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay" or another of `smoothray.PENALTIES`;
-        "none" for a plain teacher, "direct" for no teacher at all: formulas are fitted to the labels; "auto"
-        tries none, jacobian and lipschitz.
+        lipschitz suits plain chains of layers alone, which the perceptron is. "none" for a plain teacher,
+        "direct" for no teacher at all: formulas are fitted to the labels; "auto" tries none, jacobian and
+        lipschitz.
     strength : float, sequence of float, or "auto", default="auto"
         How much the penalty weighs against the squared error, both on standardised data. Of several, or of
         five over the penalty's usual range ("auto"), the one whose formula predicts the validation labels
@@ -221,12 +223,19 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self._shaped([to_latex(expr) for expr in self._expressions])
 
     def to_python(self, name: str = "predict") -> str | list[str]:
-        """Source of a Python module with one function `name(X)`, which needs NumPy alone."""
+        """Source of a Python module with one function `name(X)`, which needs NumPy alone; one for each target
+        of several.
+        """
         check_is_fitted(self)
-        return self._shaped([to_python(expr, self._names, name) for expr in self._expressions])
+        named = hasattr(self, "feature_names_in_")
+        return self._shaped(
+            [to_python(expr, self._names, name, named=named) for expr in self._expressions]
+        )
 
     def to_torch(self) -> nn.Module | list[nn.Module]:
-        """The formula as a torch module (n, d) -> (n,) in double precision, its constants parameters."""
+        """The formula as a torch module (n, d) -> (n,) in double precision, its constants parameters; one for
+        each target of several.
+        """
         from smoothray.formula_module import FormulaModule
 
         check_is_fitted(self)
@@ -275,7 +284,17 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self.selection is not None and self.selection not in SELECTIONS:
             raise StudyError(
                 f"the selection is '{self.selection}'; use one of {', '.join(SELECTIONS)}"
+                f"{did_you_mean(str(self.selection), SELECTIONS)}"
             )
+        if self.n_jobs == 0:
+            raise StudyError("n_jobs is 0; give a number of processes, or -1 for one a core")
+        for name in self.teacher_options or {}:
+            if name not in TeacherSettings.model_fields:
+                known = list(TeacherSettings.model_fields)
+                raise StudyError(
+                    f"teacher_options has no '{name}'; it takes {', '.join(known)}"
+                    f"{did_you_mean(str(name), known)}"
+                )
         if not 0 < self.validation_fraction < 1:
             raise StudyError(
                 f"validation_fraction is {self.validation_fraction}; give a part between 0 and 1"

@@ -34,6 +34,7 @@ def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str
     >>> measure_smoothness(3 * Symbol("x0"), [[0.0], [1.0]])
     {'jacobian': 9.0, 'gradient_max': 3.0, 'undefined': 0}
     """
+    function = getattr(function, "module", None) or function  # of a distiller's teacher_
     columns = getattr(X, "columns", None)
     names = None if columns is None else [str(name) for name in columns]
     rows = np.asarray(X, dtype=np.float64)
@@ -46,7 +47,7 @@ def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str
     else:
         raise SmoothrayError(
             "smoothness is measured of a torch module or a SymPy expression, not of "
-            f"{type(function).__name__}"
+            f"{type(function).__name__}; of a SymbolicDistiller give teacher_ or sympy()"
         )
     finite = gradients[np.isfinite(gradients).all(1) & np.isfinite(values)]
     return {

@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sympy import Symbol
 from torch import nn
 
+import smoothray
 from smoothray import SymbolicDistiller
 from smoothray.errors import TeacherError
 from smoothray.formula_module import FormulaModule
@@ -234,12 +235,36 @@ def test_a_module_without_gradients_is_distilled_but_not_by_them():
 
 def test_strengths_that_fail_are_told():
     X, y = table()
-    with pytest.warns(UserWarning, match="not all was tried: jacobian λ=1e\\+38"):
+    with pytest.warns(UserWarning, match="not all was tried; jacobian λ=1e\\+38"):
         model = small("jacobian", np.array([0.01, 1e38])).fit(X, y)
     assert model.strengths_["strength"].tolist() == [0.01]
     with pytest.warns(UserWarning, match="holds only for a chain"):
         model = small("auto", teacher=Own).fit(X, y)
     assert set(model.strengths_["penalty"]) == {"none", "jacobian"}
+
+
+def test_a_penalty_must_give_a_number_a_network(monkeypatch):
+    class Scalar(smoothray.Penalty):
+        name = "scalar"
+        source = "a slip"
+        default_range = (1e-2, 1.0)
+        uses_gradients = True
+
+        def __call__(self, network):
+            return network.gradients.square().sum(2).mean()
+
+    monkeypatch.setitem(smoothray.PENALTIES, "scalar", Scalar)
+    with pytest.raises(ValueError, match="'scalar' gave shape .* for 2 networks") as told:
+        small("scalar", [0.01, 0.1]).fit(*table())
+    assert str(told.value).count("leave the first axis") == 1
+
+
+def test_frames_without_names_are_taken_by_position():
+    X, y = table()
+    plain = pd.DataFrame(X.to_numpy())
+    model = small("direct").fit(plain, y)
+    np.testing.assert_allclose(exported(model.to_python())(plain), model.predict(plain))
+    np.testing.assert_allclose(exported(model.to_python())(X), model.predict(plain))
 
 
 def test_rows_without_weight_are_left_out():
@@ -322,7 +347,7 @@ def test_choosing_by_gradients_takes_a_formula_of_the_front():
         ({"strength": []}, "there is no strength"),
         ({"student": "operonn"}, "did you mean 'operon'"),
         ({"budget": "fast"}, "has no budget 'fast'"),
-        ({"selection": "best"}, "the selection is 'best'"),
+        ({"selection": "acuracy"}, "the selection is 'acuracy'.*did you mean 'accuracy'"),
         ({"validation_fraction": 1.5}, "validation_fraction is 1.5"),
         ({"augment": -1}, "augment is -1"),
         ({"prefit": True}, "prefit=True needs a teacher"),
@@ -331,7 +356,8 @@ def test_choosing_by_gradients_takes_a_formula_of_the_front():
         ({"teacher": nn.Linear(7, 1)}, "or take 3 inputs: RuntimeError"),
         ({"teacher": lambda rows: rows, "prefit": True}, "the teacher must map"),
         ({"teacher": lambda rows: rows[:, 0] * np.nan, "prefit": True}, "are not finite"),
-        ({"teacher_options": {"hiden": [3]}}, "hiden"),
+        ({"teacher_options": {"hiden": [3]}}, "no 'hiden'.*did you mean 'hidden'"),
+        ({"n_jobs": 0}, "n_jobs is 0"),
         ({"teacher_options": {"ensemble": [1, 2]}}, "one ensemble size"),
         ({"student_options": {"generation": 3}}, "generation"),
         ({"operators": ["ad"]}, "has no operator 'ad'"),

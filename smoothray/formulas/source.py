@@ -24,21 +24,28 @@ def {name}(X):
 
 {listing}
 
-    X: (n, {d}) array in the data's own units, or a data frame with these columns (others may be
-    there too). Returns (n,) predictions, nan or infinite where the formula has no value.
+    X: (n, {d}) array in the data's own units{frames}.
+    Returns (n,) predictions, nan or infinite where the formula has no value.
     """
-    if hasattr(X, "columns"):
-        X = X[COLUMNS]
-    X = np.asarray(X, dtype=float)
+{selection}    X = np.asarray(X, dtype=float)
 {assignments}    with np.errstate(all="ignore"):
         return {formula}
 '''
 
 
-def to_python(expr: Expr, names: Sequence[str], name: str = "predict") -> str:
+SELECTION = """\
+    if hasattr(X, "columns"):
+        X = X[COLUMNS]
+"""
+
+
+def to_python(
+    expr: Expr, names: Sequence[str], name: str = "predict", *, named: bool = True
+) -> str:
     """Source of a Python module with one function `name(X)`, which needs numpy alone.
 
-    names: the d columns of X by position; the formula's symbols are among them.
+    names: the d columns of X by position; the formula's symbols are among them. named: whether the data have
+    these names; else columns are taken by position from frames, too.
 
     Raises:
         StudentError: `name` cannot name a function, or the formula has a column not in `names`.
@@ -55,6 +62,12 @@ def to_python(expr: Expr, names: Sequence[str], name: str = "predict") -> str:
         name=name,
         listing="\n".join(f"    {i}: {_in_docstring(column)}" for i, column in enumerate(names)),
         d=len(names),
+        selection=SELECTION if named else "",
+        frames=(
+            ", or a data frame with these columns\n    (others may be there too)"
+            if named
+            else ", or a data frame\n    with its columns in this order"
+        ),
         assignments=assignments,
         formula=formula if notation.used else f"np.full(len(X), {formula}, dtype=float)",
     )

@@ -47,7 +47,7 @@ def smooth_finetune(
     if penalty not in PENALTIES or not PENALTIES[penalty].has_strength():
         known = ", ".join(name for name, p in PENALTIES.items() if p.has_strength())
         raise TeacherError(f"the penalty is '{penalty}'; use one of {known}")
-    if not 0 <= strength < float("inf"):
+    if not (isinstance(strength, int | float) and 0 <= strength < float("inf")):
         raise TeacherError(f"the strength is {strength}; give a number of at least 0")
     if steps < 1:
         raise TeacherError(f"steps is {steps}; give at least 1")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from smoothray.errors import TeacherError
 from smoothray.penalties import Network, Penalty
 from smoothray.teachers.evaluate import Evaluator, Parameters
 from smoothray.teachers.layers import chain_weights
@@ -97,6 +98,11 @@ def train_together(
         error = _mean((outputs - targets).square(), weights)
         layers = tuple(run.state[name] for name in matrices)
         roughness = penalty(Network(outputs, gradients, layers))
+        if roughness.shape != error.shape:
+            raise TeacherError(
+                f"the penalty '{penalty.name}' gave shape {tuple(roughness.shape)} for {len(error)} "
+                "networks; it must give one number for each: leave the first axis as it is"
+            )
         run.step(error + strength[run.alive] * roughness, step)
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == training.steps:
             with torch.no_grad():
