@@ -108,7 +108,9 @@ def attempt_all(
 
     Raises SmoothrayError if a trial has no formula.
     """
-    taught = _taught(trials, arms, teacher, factory, trained)
+    built = student.build()
+    with_slopes = selection == "sobolev" and built.matches_slopes
+    taught = _taught(trials, arms, teacher, factory, trained, with_slopes)
     work = [
         (trials[place], arm, lesson, network)
         for place, arm, lesson, network in taught
@@ -119,7 +121,6 @@ def attempt_all(
         raise TeacherError(f"no teacher could be trained; {_told(reasons)}")
     count = f"{len(work)} formula{'s' * (len(work) > 1)}"
     logger.info("fitting %s with %s (%s)", count, student.name, student.budget)
-    built = student.build()
     calls = [(trial, lesson, arm.augment, built, selection) for trial, arm, lesson, _ in work]
     found: list[list[Attempt]] = [[] for _ in trials]
     for (trial, arm, lesson, network), fields in zip(work, _fit_all(calls, n_jobs), strict=True):
@@ -161,6 +162,7 @@ def _taught(
     settings: TeacherSettings,
     factory: Callable[[int], Any] | None,
     trained: Sequence[Any] | None,
+    with_slopes: bool,
 ) -> list[Taught]:
     found: list[Taught] = []
     for penalty in dict.fromkeys(arm.penalty for arm in arms):
@@ -170,13 +172,13 @@ def _taught(
             from smoothray.teachers.fitted import lesson_of
 
             for place, arm in pairs:
-                lesson = lesson_of(trained[place], trials[place], [arm.augment])
+                lesson = lesson_of(trained[place], trials[place], [arm.augment], with_slopes)
                 found.append((place, arm, lesson, trained[place]))
         elif not PENALTIES[penalty].has_teacher:
             found += [(place, arm, None, None) for place, arm in pairs]
         else:
             try:
-                found += _trained(trials, pairs, penalty, settings, factory)
+                found += _trained(trials, pairs, penalty, settings, factory, with_slopes)
             except (
                 TeacherError
             ) as error:  # a network that one penalty does not suit may suit others
@@ -190,6 +192,7 @@ def _trained(
     penalty: str,
     settings: TeacherSettings,
     factory: Callable[[int], Any] | None,
+    with_slopes: bool,
 ) -> Iterator[Taught]:
     """All teachers of one penalty, in one bank."""
     from smoothray.teachers.fitted import InDataUnits, Teacher
@@ -207,6 +210,7 @@ def _trained(
             sorted({arm.augment for _, arm in pairs}),
             settings,
             factory,
+            with_slopes,
         )
     for i, ((place, arm), lesson) in enumerate(zip(pairs, lessons, strict=True)):
         networks = [bank.module(m) for m in range(i * members, (i + 1) * members)]

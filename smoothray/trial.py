@@ -98,7 +98,8 @@ class Lesson:
     outputs: its predictions for each part, (n_part,). new: for each k its labels of `new_points(k)`.
     jacobian, gradient_max: on the test rows; nan where a teacher gives no gradients. spectral: the layers'
     bound, None where there is none. seconds: its share of the bank's training time. gradients: on the test
-    rows, (n_test, d).
+    rows, (n_test, d). slopes: where a student is to match them, those on the train rows and, by k, on
+    `new_points(k)`.
     """
 
     outputs: dict[str, Array]
@@ -108,6 +109,7 @@ class Lesson:
     spectral: float | None
     seconds: float
     gradients: Array | None = field(default=None, repr=False)
+    slopes: dict[str | int, Array] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +140,12 @@ def distil(
     if lesson and k:
         inputs = np.concatenate([inputs, trial.new_points(k)])
         target = np.concatenate([target, lesson.new[k]])
+    more = {}
+    if selection == "sobolev" and student.matches_slopes and lesson and lesson.slopes:
+        parts = [lesson.slopes["train"], *([lesson.slopes[k]] if k else [])]
+        more["slopes"] = np.concatenate(parts)
     names = trial.dataset.feature_names
-    candidates = student.fit(inputs, target, names, trial.student_seed)
+    candidates = student.fit(inputs, target, names, trial.student_seed, **more)
     members = [m for m in (_member(trial, candidate) for candidate in candidates) if m]
     if not members:
         raise StudentError(

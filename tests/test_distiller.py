@@ -27,7 +27,7 @@ from smoothray import SymbolicDistiller
 from smoothray.errors import TeacherError
 from smoothray.formula_module import FormulaModule
 from smoothray.formulas import Program, parse
-from smoothray.students import select
+from smoothray.students import STUDENTS, OperonStudent, select
 
 SMALL = {
     "budget": "quick",
@@ -265,6 +265,33 @@ def test_frames_without_names_are_taken_by_position():
     model = small("direct").fit(plain, y)
     np.testing.assert_allclose(exported(model.to_python())(plain), model.predict(plain))
     np.testing.assert_allclose(exported(model.to_python())(X), model.predict(plain))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["trained here", "prefit"])
+def test_a_student_that_matches_slopes_is_given_the_teachers(monkeypatch, own):
+    given = []
+
+    class Matching(OperonStudent):
+        matches_slopes = True
+
+        def _search_matching(self, X, y, seed, slopes):
+            given.append((X, slopes))
+            return self._search(X, y, seed)
+
+    monkeypatch.setitem(STUDENTS, "operon", Matching)
+    X, y = table()
+    teacher = {"teacher": Own(3), "prefit": True} if own else {}
+    model = small("jacobian", 0.01, selection="sobolev", augment=2, **teacher).fit(X, y)
+    ((inputs, slopes),) = given
+    seed = check_random_state(0).randint(2**31 - 1)
+    trial = model._trial(X.to_numpy(), y.to_numpy(), None, seed)
+    x_scaler, y_scaler = trial.x_scaler, trial.y_scaler
+    assert len(inputs) == 3 * len(trial.x["train"])
+    expected = model.teacher_.gradients(x_scaler.inverse(inputs)) * x_scaler.scale / y_scaler.scale
+    np.testing.assert_allclose(slopes, expected, rtol=1e-3, atol=1e-4)
+    given.clear()
+    small("jacobian", 0.01, selection="fidelity", **teacher).fit(X, y)
+    assert not given
 
 
 def test_rows_without_weight_are_left_out():

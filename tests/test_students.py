@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import base64
 import importlib.metadata
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -15,13 +17,21 @@ import pytest
 from sympy import Float, Symbol
 
 from smoothray.errors import StudentError
-from smoothray.formulas import VOCABULARY, complexity, evaluate, parse, to_text, variables
+from smoothray.formulas import (
+    VOCABULARY,
+    complexity,
+    evaluate,
+    parse,
+    to_text,
+    value_and_gradient,
+    variables,
+)
 from smoothray.students import OPERATORS, STUDENTS, Candidate, make_student, pareto_front, select
 from smoothray.students import base as students_base
 from smoothray.students.gplearn import GplearnStudent, from_program
 from smoothray.students.julia import julia_missing
 from smoothray.students.operon import OperonStudent
-from smoothray.students.pysr import PySRStudent, front_from_equations
+from smoothray.students.pysr import PySRStudent, front_from_equations, sobolev_loss
 
 TINY = {
     "operon": {"population_size": 120, "generations": 25},
@@ -403,6 +413,50 @@ def test_pysr_front_is_read_from_its_equations() -> None:
     assert [f.preferred for f in found] == [False, False, False, True, False]
     with pytest.raises(StudentError, match="bad"):
         found[4].build()
+
+
+def test_pysr_loss_holds_the_slopes_and_can_be_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    y, slopes = rng.normal(size=5), rng.normal(size=(5, 3))
+    text = sobolev_loss(y, slopes)
+    packed, d, n = re.findall(r'base64decode\("(.*?)"\)\)\), (\d+), (\d+)\)', text)[0]
+    # Julia reads columns: column i of its (d, n) matrix is the gradient of row i.
+    read = np.frombuffer(base64.b64decode(packed)).reshape((int(d), int(n)), order="F")
+    assert (read == slopes.T).all()
+    spread, steepness = (float(each) for each in re.findall(r"/ 5 / (\S+)", text))
+    assert spread == pytest.approx(y.var())
+    assert steepness == pytest.approx((slopes**2).sum(1).mean())
+    opened = re.findall(r"^\s*(?:begin|let|function)\b", text, re.M)
+    assert len(opened) == len(re.findall(r"^\s*end\b", text, re.M)) == 3
+    assert "{" not in re.sub(r"\{T,L\}", "", text)
+
+    assert "str" in _argument_annotations()["loss_function"]
+    wanted = ast.unparse(_function(_pysr_source("sr.py"), "_validate_custom_full_objective"))
+    assert "(tree, dataset, options)" in wanted
+    loader = _function(_pysr_source("julia_extensions.py"), "load_required_packages")
+    assert "autodiff_backend" in [a.arg for a in loader.args.kwonlyargs]
+    assert "load_package('Zygote'" in ast.unparse(loader)
+    predict = _function(_pysr_source("sr.py"), "predict", "PySRRegressor")
+    assert [a.arg for a in predict.args.args] == ["self", "X", "index"]
+
+
+@pytest.mark.pysr
+def test_pysr_matches_slopes() -> None:
+    student = PySRStudent(niterations=8, populations=4, operators=["add", "mul", "square"])
+    if student.unavailable() or "torch" in sys.modules:
+        pytest.skip(student.unavailable() or "torch is loaded in this process")
+    X = np.random.default_rng(0).normal(size=(80, 2))
+    y = X[:, 0] ** 2 + X[:, 1]
+    slopes = np.column_stack([2 * X[:, 0], np.ones(80)])
+    front = student.fit(X, y, ["a", "b"], 0, slopes)
+    found, gradients = value_and_gradient(front[-1].expr, X)
+    assert found == pytest.approx(y, abs=0.1) and gradients == pytest.approx(slopes, abs=0.2)
+
+
+def test_students_that_cannot_match_slopes_say_so(data) -> None:
+    X, y = data[:2]
+    with pytest.raises(StudentError, match="operon cannot match derivatives"):
+        OperonStudent().fit(X, y, [f"x{i}" for i in range(X.shape[1])], 0, np.zeros_like(X))
 
 
 def test_pysr_needs_a_size_of_seven() -> None:

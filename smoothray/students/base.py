@@ -76,6 +76,8 @@ class Student(ABC):
     """Environment variables that must be set before the program is loaded."""
     needs_own_process: ClassVar[bool] = False
     """Whether the program cannot share a process with torch."""
+    matches_slopes: ClassVar[bool] = False
+    """Whether its search can fit derivatives besides values."""
     vocabulary: ClassVar[Mapping[str, Any]]
     """What the program calls each operator that it knows."""
     smallest_size: ClassVar[int] = 3
@@ -127,11 +129,19 @@ class Student(ABC):
         """The budget's values, with the single ones that were given."""
         return {**self.budgets[self.budget], **self.overrides}
 
-    def fit(self, X: ArrayLike, y: ArrayLike, names: Sequence[str], seed: int) -> list[Candidate]:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        names: Sequence[str],
+        seed: int,
+        slopes: ArrayLike | None = None,
+    ) -> list[Candidate]:
         """The Pareto front of formulas of X for y, by complexity; the mean of y is a candidate too.
 
         X: (n, d) standardised inputs. y: (n,) standardised target. names: the d columns' names, for
-        messages. The same data, names and seed give the same front.
+        messages. slopes: (n, d) derivatives of the target by the inputs, to be matched too by a student that
+        `matches_slopes`. The same data, names and seed give the same front.
 
         Raises:
             StudentError: unusable data, a program that is not there, or one that gives no formula
@@ -146,7 +156,11 @@ class Student(ABC):
             if reason is not None:
                 raise StudentError(f"{self.name} cannot run here: {reason}")
             with np.errstate(all="ignore"):
-                found = list(self._search(inputs, target, seed))
+                if slopes is None:
+                    found = list(self._search(inputs, target, seed))
+                else:
+                    wanted = np.array(slopes, dtype=np.float64)
+                    found = list(self._search_matching(inputs, target, seed, wanted))
                 candidates += self._verified(found, inputs, target, spread)
         return pareto_front(c for c in candidates if c.complexity <= self.max_size)
 
@@ -156,6 +170,10 @@ class Student(ABC):
     @abstractmethod
     def _search(self, X: Array, y: Array, seed: int) -> Iterable[Found]:
         """What the program finds for X (n, d) and y (n,), neither of them constant nor gapped."""
+
+    def _search_matching(self, X: Array, y: Array, seed: int, slopes: Array) -> Iterable[Found]:
+        """The same for a search that also fits the slopes (n, d)."""
+        raise StudentError(f"{self.name} cannot match derivatives")
 
     def _verified(
         self, found: list[Found], X: Array, y: Array, spread: float

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,6 +45,7 @@ class PySRStudent(Student):
     packages = ("pysr", "juliacall", "juliapkg")
     vocabulary = _SYMBOLS
     needs_own_process = True
+    matches_slopes = True
     smallest_size = 7  # PySR refuses less
     budgets = {
         "quick": {"niterations": 10, "populations": 8, "population_size": 27},
@@ -91,12 +94,26 @@ class PySRStudent(Student):
         return [self.vocabulary[name] for name in self.operators if OPERATORS[name] == arity]
 
     def _search(self, X: Array, y: Array, seed: int) -> Iterable[Found]:
+        model = self._fitted(X, y, seed)
+        return front_from_equations(model.equations_, _names(X), model.get_best().name)
+
+    def _search_matching(self, X: Array, y: Array, seed: int, slopes: Array) -> Iterable[Found]:
         regressor = self._load()
+        from pysr.julia_extensions import load_required_packages
+
+        load_required_packages(autodiff_backend="Zygote")  # which Julia derives formulas with
+        model = self._fitted(X, y, seed, regressor, loss_function=sobolev_loss(y, slopes))
+        found = front_from_equations(model.equations_, _names(X), model.get_best().name)
+        # Its losses are no squared errors of y, so the formulas are checked by its predictions.
+        return [
+            replace(each, own=np.asarray(model.predict(X, index=label), dtype=np.float64))
+            for each, label in zip(found, model.equations_.index, strict=True)
+        ]
+
+    def _fitted(self, X: Array, y: Array, seed: int, regressor: Any = None, **more: Any) -> Any:
+        regressor = regressor or self._load()
         with tempfile.TemporaryDirectory(prefix="smoothray-pysr-") as directory:
-            model = regressor(**self.arguments(seed, directory)).fit(X, y)
-            chosen = model.get_best().name
-        symbols = {symbol.name: symbol for symbol in variables(X.shape[1])}
-        return front_from_equations(model.equations_, symbols, chosen)
+            return regressor(**self.arguments(seed, directory), **more).fit(X, y)
 
     def _load(self) -> Any:
         """PySRRegressor, with the environment that Julia must find set."""
@@ -112,6 +129,43 @@ class PySRStudent(Student):
             warnings.filterwarnings("ignore", message="PYTHON_JULIACALL_THREADS")
             from pysr import PySRRegressor
         return PySRRegressor
+
+
+def sobolev_loss(y: Array, slopes: Array) -> str:
+    """PySR's `loss_function`, in Julia, that fits derivatives besides values.
+
+    The mean over the rows of (difference)² / variance + |difference of gradients|² / mean |gradient|², as in
+    `smoothray.scores.sobolev_error`. slopes: (n, d), the derivatives to match; they stand in the text
+    itself, so that it depends on nothing outside.
+    """
+    tiny = np.finfo(float).tiny
+    n, d = slopes.shape
+    packed = base64.b64encode(np.ascontiguousarray(slopes, dtype="<f8").tobytes()).decode()
+    spread = max(float(y.var()), tiny)
+    steepness = max(float((slopes**2).sum(1).mean()), tiny)
+    return _SOBOLEV.format(packed=packed, d=d, n=n, spread=spread, steepness=steepness)
+
+
+# Row by row in C's order is column by column in Julia's: its gradients are (d, n).
+_SOBOLEV = """\
+begin
+    using Base64: base64decode
+    let slopes = reshape(collect(reinterpret(Float64, base64decode("{packed}"))), {d}, {n})
+        function sobolev(tree, dataset::Dataset{{T,L}}, options)::L where {{T,L}}
+            values, gradient, complete = eval_grad_tree_array(tree, dataset.X, options; variable=true)
+            complete || return L(Inf)
+            misfit = sum(abs2, values .- dataset.y) / {n} / {spread!r}
+            mismatch = sum(abs2, gradient .- slopes) / {n} / {steepness!r}
+            total = misfit + mismatch
+            return isfinite(total) ? L(total) : L(Inf)
+        end
+    end
+end
+"""
+
+
+def _names(X: Array) -> dict[str, Symbol]:
+    return {symbol.name: symbol for symbol in variables(X.shape[1])}
 
 
 def front_from_equations(

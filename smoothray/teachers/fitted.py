@@ -105,17 +105,28 @@ class InDataUnits(nn.Module):
         return (total.to(self.mean) * self.y_scale + self.y_mean).to(x.dtype)
 
 
-def lesson_of(teacher: Teacher, trial: Trial, augments: Sequence[int]) -> Lesson:
-    """What a trained teacher teaches on a trial. Raises TeacherError."""
+def lesson_of(
+    teacher: Teacher, trial: Trial, augments: Sequence[int], with_slopes: bool = False
+) -> Lesson:
+    """What a trained teacher teaches on a trial. with_slopes: with the gradients on all that students learn
+    from. Raises TeacherError.
+    """
     x, y = trial.x_scaler, trial.y_scaler
+
+    def slopes_on(rows: Array) -> Array | None:
+        found = teacher.gradients(rows)
+        return None if found is None else found * x.scale / y.scale
+
     outputs = {part: y.transform(teacher.predict(rows)) for part, rows in trial.raw.items()}
     new = {k: y.transform(teacher.predict(x.inverse(trial.new_points(k)))) for k in augments if k}
+    places: dict[str | int, Array] = {"train": trial.raw["train"]}
+    places |= {k: x.inverse(trial.new_points(k)) for k in new}
     try:
-        gradients = teacher.gradients(trial.raw["test"])
+        gradients = slopes_on(trial.raw["test"])
+        held = {part: slopes_on(rows) for part, rows in places.items()} if with_slopes else {}
     except TeacherError:
-        gradients = None
-    if gradients is not None:
-        gradients = gradients * x.scale / y.scale
+        gradients, held = None, {}
+    slopes = {part: found for part, found in held.items() if found is not None}
     return Lesson(
         outputs,
         new,
@@ -124,6 +135,7 @@ def lesson_of(teacher: Teacher, trial: Trial, augments: Sequence[int]) -> Lesson
         None,
         0.0,
         gradients,
+        slopes or None,
     )
 
 

@@ -52,10 +52,12 @@ def teach_bank(
     augments: Sequence[int],
     settings: TeacherSettings,
     factory: Callable[[int], nn.Module] | None = None,
+    with_slopes: bool = False,
 ) -> tuple[list[Lesson | str], Bank]:
     """What `teach` returns, and the bank itself, `ensemble` networks a trial.
 
-    factory: makes a network for so many inputs; the settings' perceptron by default.
+    factory: makes a network for so many inputs; the settings' perceptron by default. with_slopes: the lessons
+    are to hold the gradients on all that students learn from.
     """
     device = choose_device(settings.device)
     parts = {
@@ -78,11 +80,16 @@ def teach_bank(
         [member for trial in trials for member in trial.teacher_seeds(ensemble)],
         Training(settings.steps, settings.learning_rate, settings.patience, settings.batch_size),
     )
-    return _lessons(bank, trials, rows, ensemble, augments), bank
+    return _lessons(bank, trials, rows, ensemble, augments, with_slopes), bank
 
 
 def _lessons(
-    bank: Bank, trials: Sequence[Trial], rows: Rows, ensemble: int, augments: Sequence[int]
+    bank: Bank,
+    trials: Sequence[Trial],
+    rows: Rows,
+    ensemble: int,
+    augments: Sequence[int],
+    with_slopes: bool,
 ) -> list[Lesson | str]:
     device = rows.x_train.device
 
@@ -102,6 +109,12 @@ def _lessons(
         "test": values,
     }
     new = {k: predict([trial.new_points(k) for trial in trials]) for k in augments if k}
+    slopes: dict[str | int, np.ndarray] = {}
+    if with_slopes:
+        slopes["train"] = mean_of_members(bank.value_and_gradient(rows.x_train)[1])
+        for k in new:
+            points = _stack([trial.new_points(k) for trial in trials], ensemble, device)
+            slopes[k] = mean_of_members(bank.value_and_gradient(points)[1])
     bounds = bank.spectral_bounds()
     lessons: list[Lesson | str] = []
     for place in range(len(trials)):
@@ -119,6 +132,7 @@ def _lessons(
                 spectral=None if bounds is None else float(bounds[list(members)].mean()),
                 seconds=bank.seconds / len(trials),
                 gradients=gradients[place],
+                slopes={part: array[place] for part, array in slopes.items()} or None,
             )
         )
     return lessons
