@@ -14,8 +14,10 @@ from conftest import at_work
 from ray.exceptions import OutOfMemoryError
 
 from smoothray.errors import StudyError
+from smoothray.plan import Arm, Job, Key
 from smoothray.records import Record
 from smoothray.running import load_datasets
+from smoothray.scheduling.teaching import Teachers
 from smoothray.search import Search
 from smoothray.study import Study, parse_study
 from smoothray.trial import Lesson
@@ -151,50 +153,42 @@ def test_a_bank_that_cannot_train_fails_its_trials_alone():
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_any_work():
-    import ray
-
     if ray.cluster_resources().get("GPU"):
         pytest.skip("there is a GPU here")
     with pytest.raises(StudyError, match="Ray sees no GPU here"):
         run(study(teacher={"device": "cuda"}))
 
 
-def test_a_teacher_that_broke_is_not_used_again():
-    from smoothray.plan import Arm, Job, Key
-    from smoothray.scheduling.teaching import Teachers
-
-    whole = study(baselines=["none"])
-    (dataset,) = load_datasets(whole).values()
-    teachers = Teachers(whole)
-    good = Job("iris", "none", None, 1, (0,), (Key("iris", Arm("none", None, 0), "operon", 0),))
-    try:
-        reference = teachers.teach(ray.put("no data set"), good, use_gpu=False)
-        (reason,) = teachers.collect(reference, 1)
-        assert reason.startswith("the teachers could not be trained: ")
-        assert not teachers.idle
-        reference = teachers.teach(ray.put(dataset), good, use_gpu=False)
-        (lesson,) = teachers.collect(reference, 1)
-        assert isinstance(lesson, Lesson) and lesson.gradients is None
-        assert len(teachers.idle) == 1
-    finally:
-        teachers.close()
+@pytest.fixture
+def teachers() -> Iterator[Teachers]:
+    found = Teachers(study(baselines=["none"]))
+    yield found
+    found.close()
 
 
-def test_actors_that_hold_a_gpu_are_given_up_with_it():
-    from smoothray.plan import Arm, Job, Key
-    from smoothray.scheduling.teaching import Teachers
+def bank() -> tuple[object, Job]:
+    """A reference to a data set, and a bank of one plain teacher on it."""
+    (dataset,) = load_datasets(study()).values()
+    key = Key("iris", Arm("none", None, 0), "operon", 0)
+    return ray.put(dataset), Job("iris", "none", None, 1, (0,), (key,))
 
-    whole = study(baselines=["none"])
-    (dataset,) = load_datasets(whole).values()
-    teachers = Teachers(whole)
-    job = Job("iris", "none", None, 1, (0,), (Key("iris", Arm("none", None, 0), "operon", 0),))
-    try:
-        # There is no GPU here, as when the last node with one was lost: the actor waits for ever.
-        reference = teachers.teach(ray.put(dataset), job, use_gpu=True)
-        teachers.prepare(use_gpu=True)
-        assert teachers.give_up_gpus() == [reference]
-        assert not teachers.working and not teachers.idle
-        reference = teachers.teach(ray.put(dataset), job, use_gpu=False)
-        assert isinstance(teachers.collect(reference, 1)[0], Lesson)
-    finally:
-        teachers.close()
+
+def test_a_teacher_that_broke_is_not_used_again(teachers):
+    dataset, job = bank()
+    (reason,) = teachers.collect(teachers.teach(ray.put("no data set"), job, use_gpu=False), 1)
+    assert reason.startswith("the teachers could not be trained: ")
+    assert not teachers.idle
+    (lesson,) = teachers.collect(teachers.teach(dataset, job, use_gpu=False), 1)
+    assert isinstance(lesson, Lesson) and lesson.gradients is None
+    assert len(teachers.idle) == 1
+
+
+def test_actors_that_hold_a_gpu_are_given_up_with_it(teachers):
+    dataset, job = bank()
+    # There is no GPU here, as when the last node with one was lost: the actor waits for ever.
+    reference = teachers.teach(dataset, job, use_gpu=True)
+    teachers.prepare(use_gpu=True)
+    assert teachers.give_up_gpus() == [reference]
+    assert not teachers.working and not teachers.idle
+    (lesson,) = teachers.collect(teachers.teach(dataset, job, use_gpu=False), 1)
+    assert isinstance(lesson, Lesson)
