@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from smoothray import SymbolicDistiller
-from smoothray.console import rows_table, show
+from smoothray.commands.console import rows_table, show
 from smoothray.datasets import Dataset, load_dataset, parse_spec
 from smoothray.formulas import value_and_gradient
 

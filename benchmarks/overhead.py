@@ -78,11 +78,12 @@ def alone(study_file: Path) -> tuple[int, float]:
     """The number of a study's fits, and the seconds that its fits and banks take one after another."""
     import torch
 
-    from smoothray.plan import Key, arms
-    from smoothray.running import load_datasets
+    from smoothray.commands.run import load_datasets
+    from smoothray.distillation.distil import distil
+    from smoothray.distillation.teaching import teach
+    from smoothray.distillation.trial import Trial
     from smoothray.study import load_study
-    from smoothray.teachers.teach import teach
-    from smoothray.trial import Trial, distil
+    from smoothray.study.plan import Key, arms
 
     torch.set_num_threads(1)
     study = load_study(study_file)
@@ -93,16 +94,16 @@ def alone(study_file: Path) -> tuple[int, float]:
     for name, dataset in load_datasets(study).items():
         trials = [Trial.of(dataset, i, study.seed) for i in range(study.trials)]
         for arm in arms(study, name):
-            lessons = [None] * len(trials)
+            all_outputs = [None] * len(trials)
             start = time.perf_counter()
             if arm.penalty != "direct":
                 strengths = [arm.strength or 0.0] * len(trials)
-                lessons = teach(trials, arm.penalty, strengths, 1, [0], study.teacher)
+                all_outputs = teach(trials, arm.penalty, strengths, 1, [0], study.teacher)
             work += time.perf_counter() - start
             key = Key(name, arm, student.name, pick.randrange(study.trials))
-            lesson = lessons[key.trial]
+            outputs = all_outputs[key.trial]
             start = time.perf_counter()
-            distil(trials[key.trial], lesson, 0, student, study.students[0].selection)
+            distil(trials[key.trial], outputs, 0, student, study.students[0].selection)
             work += (time.perf_counter() - start) * study.trials
             fits += study.trials
     return fits, work
@@ -134,17 +135,18 @@ mlflow.set_experiment("usual")
 def one(config):
     import mlflow, torch
     from smoothray.datasets import load_dataset, parse_spec
-    from smoothray.settings import TeacherSettings
+    from smoothray.study.settings import TeacherSettings
     from smoothray.students import make_student
-    from smoothray.teachers.teach import teach
-    from smoothray.trial import Trial, distil
+    from smoothray.distillation.teaching import teach
+    from smoothray.distillation.distil import distil
+    from smoothray.distillation.trial import Trial
     torch.set_num_threads(1)
     mlflow.set_tracking_uri(config["uri"])
     mlflow.set_experiment("usual")
     trial = Trial.of(load_dataset(parse_spec(config["dataset"])), config["trial"], 0)
-    (lesson,) = teach([trial], "jacobian", [config["strength"]], 1, [0], TeacherSettings())
+    (outputs,) = teach([trial], "jacobian", [config["strength"]], 1, [0], TeacherSettings())
     student = make_student("operon", budget="quick")
-    found = distil(trial, lesson, 0, student, "fidelity")
+    found = distil(trial, outputs, 0, student, "fidelity")
     with mlflow.start_run():
         mlflow.log_params({k: config[k] for k in ("dataset", "strength", "trial")})
         mlflow.log_metrics({"student_r2_test": found["student_r2_test"], "complexity": found["complexity"]})

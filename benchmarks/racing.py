@@ -18,12 +18,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from smoothray.console import rows_table, show
-from smoothray.plan import Key
-from smoothray.records import Record
-from smoothray.running import load_datasets, run_study
+from smoothray.commands.console import rows_table, show
+from smoothray.commands.run import load_datasets, run_study
+from smoothray.records.schema import Record
 from smoothray.search import Search, Turn
 from smoothray.study import Study, load_study
+from smoothray.study.plan import Key
 
 AT_ONCE = 4
 """Turns under way at a time, as on a small machine."""

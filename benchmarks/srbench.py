@@ -18,8 +18,9 @@ import joblib
 from smoothray_analysis.published import srbench
 
 from smoothray.datasets import load_dataset, parse_spec
+from smoothray.distillation.distil import distil
+from smoothray.distillation.trial import Trial
 from smoothray.students import make_student
-from smoothray.trial import Trial, distil
 
 DATASETS = ("230_machine_cpu", "560_bodyfat", "547_no2", "690_visualizing_galaxy")
 

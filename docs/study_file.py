@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from smoothray.settings import Strengths, StudentSettings, TeacherSettings
 from smoothray.study import Study
+from smoothray.study.settings import Strengths, StudentSettings, TeacherSettings
 
 FILE = Path(__file__).with_name("study-file.md")
 TEXT = """# The study file

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from smoothray.distiller import SymbolicDistiller
+    from smoothray.distillation.distiller import SymbolicDistiller
+    from smoothray.metrics.smoothness import measure_smoothness
     from smoothray.penalties import PENALTIES, Network, Penalty
-    from smoothray.smoothness import measure_smoothness
     from smoothray.teachers.finetune import smooth_finetune
 
 __version__ = "0.1.0"
@@ -21,11 +21,11 @@ __all__ = [
     "smooth_finetune",
 ]
 _PLACES = {
-    "SymbolicDistiller": "smoothray.distiller",
+    "SymbolicDistiller": "smoothray.distillation.distiller",
     "PENALTIES": "smoothray.penalties",
     "Network": "smoothray.penalties",
     "Penalty": "smoothray.penalties",
-    "measure_smoothness": "smoothray.smoothness",
+    "measure_smoothness": "smoothray.metrics.smoothness",
     "smooth_finetune": "smoothray.teachers.finetune",
 }
 

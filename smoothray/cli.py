@@ -59,8 +59,8 @@ def run(
     retry_failed: Annotated[bool, typer.Option(help="Try failed trials again.")] = False,
 ) -> None:
     """Run a study, or what is missing of it. Options override the file."""
-    from smoothray.console import say
-    from smoothray.running import run_study
+    from smoothray.commands.console import say
+    from smoothray.commands.run import run_study
 
     overrides = {"trials": trials, "name": name, "seed": seed}
     settings = {"name": student, "budget": budget, "selection": selection}
@@ -116,7 +116,7 @@ def _show(records: list[dict[str, Any]]) -> None:
     import pandas as pd
     from smoothray_analysis import summarise
 
-    from smoothray.console import show, summary_table
+    from smoothray.commands.console import show, summary_table
 
     columns = [name for name in records[0] if name not in ("front", "bank")]
     frame = pd.DataFrame([{name: record[name] for name in columns} for record in records])
@@ -144,7 +144,7 @@ def plan(
     ] = 60,
 ) -> None:
     """Say what a study will cost, before anything runs."""
-    from smoothray.outlook import plan as print_plan
+    from smoothray.commands.outlook import plan as print_plan
 
     only = [part.strip() for part in datasets.split(",") if part.strip()]
     print_plan(_load(study, {"trials": trials}, {}, None), only, cores, gpus, seconds)
@@ -153,7 +153,7 @@ def plan(
 @app.command()
 def status(study: Annotated[Path, typer.Argument(help="A study file.")]) -> None:
     """Say how far a study is, while it runs or after."""
-    from smoothray.outlook import status as print_status
+    from smoothray.commands.outlook import status as print_status
 
     print_status(_load(study, {}, {}, None))
 
@@ -179,10 +179,10 @@ def distill(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
-    from smoothray.console import err, reported, say
+    from smoothray.commands.console import err, reported, say
+    from smoothray.commands.distill import Distilled, print_result, result, write_files
     from smoothray.datasets import load_dataset, parse_spec
-    from smoothray.distiller import SymbolicDistiller
-    from smoothray.results import Distilled, print_result, result, write_files
+    from smoothray.distillation.distiller import SymbolicDistiller
 
     if penalty == "direct":
         raise StudyError("the direct fit is always done beside the distillation; name a penalty")
@@ -210,7 +210,7 @@ def distill(
             raise StudyError(f"--out {out} cannot be a folder: {error.strerror}") from None
     with (
         err.status("") as status,
-        reported("smoothray.distillation", status.update),
+        reported("smoothray.distillation.attempts", status.update),
         warnings.catch_warnings(record=True) as told,
     ):
         warnings.simplefilter("always", UserWarning)
@@ -241,9 +241,9 @@ def export(
     file: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
 ) -> None:
     """Write a study's records to one Parquet file, a row a trial."""
-    from smoothray.console import say
-    from smoothray.records import write_parquet
-    from smoothray.running import recorded_study
+    from smoothray.commands.console import say
+    from smoothray.commands.run import recorded_study
+    from smoothray.records.schema import write_parquet
 
     if file.suffix != ".parquet":
         raise StudyError(f"{file} must end in .parquet")
@@ -269,7 +269,7 @@ def report(
     per_trial: Annotated[bool, typer.Option(help="Choose strengths for each trial.")] = False,
 ) -> None:
     """Say what a study shows: a verdict, and a page with figures and tables."""
-    from smoothray.reporting import report as write
+    from smoothray.commands.report import report as write
 
     write(study, out, selection, per_trial)
 
@@ -280,7 +280,7 @@ def ui(
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 5000,
 ) -> None:
     """Browse the recorded runs in MLflow's own pages."""
-    from smoothray.tracking import tracking_uri
+    from smoothray.records.tracker import tracking_uri
 
     uri = tracking_uri()
     if uri.startswith("http"):
@@ -304,7 +304,7 @@ def ui(
 @app.command()
 def datasets() -> None:
     """List the suites and their data sets."""
-    from smoothray.console import rows_table, show
+    from smoothray.commands.console import rows_table, show
     from smoothray.datasets import SUITES
 
     rows = [(suite, text) for suite, texts in SUITES.items() for text in texts]
@@ -314,8 +314,8 @@ def datasets() -> None:
 @app.command()
 def doctor() -> None:
     """Say which students, devices and data sources work here, and why the others do not."""
-    from smoothray.console import rows_table, show
-    from smoothray.doctor import findings
+    from smoothray.commands.console import rows_table, show
+    from smoothray.commands.doctor import findings
 
     rows = [(f.kind, f.name, "yes" if f.works else "no", f.detail) for f in findings()]
     show(rows_table(f"smoothray {smoothray.__version__}", ("", "", "works", ""), rows))

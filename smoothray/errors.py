@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 
 class SmoothrayError(Exception):
     """Something the user can mend; the message says what was wrong, where, and what to do."""
@@ -21,3 +25,23 @@ class StudentError(SmoothrayError):
 
 class TeacherError(SmoothrayError):
     """A network that cannot be a teacher, or not under this penalty."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What stands where a result was expected, and why there is none."""
+
+    reason: str
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of an error message that offers the known name nearest to `word`, or nothing.
+
+    >>> did_you_mean("machine_cpu", ["230_machine_cpu", "560_bodyfat"])
+    "; did you mean '230_machine_cpu'?"
+    >>> did_you_mean("???", ["230_machine_cpu"])
+    ''
+    """
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""

@@ -8,9 +8,9 @@ import numpy as np
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.loading import Records, load_parquet
 
-from smoothray.plan import Arm, Key
-from smoothray.records import new_record, write_parquet
+from smoothray.records.schema import new_record, write_parquet
 from smoothray.students import select
+from smoothray.study.plan import Arm, Key
 
 FAST = Settings(resamples=200)
 ARMS = (
@@ -92,7 +92,7 @@ def loaded(records, tmp_path: Path) -> Records:
 
 def deliver(records):
     """Put a study into MLflow as a run of it would, but for the trials' own runs."""
-    from smoothray.tracking import Tracker
+    from smoothray.records.tracker import Tracker
 
     tracker = Tracker("made-up")
     tracker.create({})

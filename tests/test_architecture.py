@@ -48,7 +48,7 @@ def test_only_scheduling_imports_ray():
 
 
 def test_only_tracking_imports_mlflow():
-    assert importers(ROOT, "mlflow") == {"tracking.py"}
+    assert importers(ROOT, "mlflow") == {"records/tracker.py"}
 
 
 def test_only_its_student_imports_pysr():
@@ -57,17 +57,46 @@ def test_only_its_student_imports_pysr():
     assert importers(ROOT, "gplearn") == {"students/gplearn.py"}
 
 
-@pytest.mark.parametrize("folder", ["students", "datasets", "formulas"])
+@pytest.mark.parametrize(
+    "folder", ["students", "datasets", "formulas", "search", "study", "records"]
+)
 def test_these_never_import_torch(folder):
-    assert importers(ROOT / folder, "torch") == set()
+    found = importers(ROOT / folder, "torch")
+    assert found == ({"module.py"} if folder == "formulas" else set())
     assert importers(ROOT / folder, "smoothray.teachers") == set()
 
 
-def test_a_layer_imports_only_what_stands_below_it():
-    for folder in ("students", "datasets", "formulas", "penalties", "teachers"):
-        for above in ("scheduling", "recorder", "tracking", "running", "cli", "journal"):
-            assert importers(ROOT / folder, f"smoothray.{above}") == set()
-    assert importers(ROOT, "smoothray.cli") == set()
+FOLDERS = (
+    "datasets", "penalties", "formulas", "metrics", "students", "teachers", "study", "distillation",
+    "records", "search", "scheduling", "commands",
+)  # fmt: skip
+"""Each may import those before it; errors.py and seeds.py stand below all, cli.py above."""
+
+
+def test_every_folder_has_its_place():
+    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(FOLDERS)
+    assert {path.name for path in ROOT.glob("*.py")} == {
+        "__init__.py",
+        "cli.py",
+        "errors.py",
+        "seeds.py",
+    }
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_imports_only_those_before_it(folder):
+    for above in (*FOLDERS[FOLDERS.index(folder) + 1 :], "cli"):
+        assert importers(ROOT / folder, f"smoothray.{above}") == set(), f"{folder} imports {above}"
+
+
+def test_what_stands_below_all_imports_nothing_of_ours():
+    for name in ("errors.py", "seeds.py"):
+        assert not [module for module in imports(ROOT / name) if module.startswith("smoothray")]
+
+
+@pytest.mark.parametrize("folder", ["search", "scheduling", "records", "distillation"])
+def test_what_runs_a_study_needs_no_analysis(folder):
+    assert importers(ROOT / folder, "smoothray_analysis") == set()
 
 
 def test_the_analysis_reads_records_and_nothing_else():
@@ -108,7 +137,7 @@ parse_study({'name': 's', 'datasets': 'offline', 'penalties': ['jacobian']}).che
         HELP.format(arguments=["datasets"]),
         CHECK,
         "import smoothray_analysis",
-        "import smoothray.trial, smoothray.students, smoothray.running, smoothray.distillation",
+        "import smoothray.students, smoothray.commands.run, smoothray.distillation.attempts",
         "from smoothray import SymbolicDistiller, measure_smoothness, PENALTIES",
     ],
     ids=[
@@ -132,7 +161,5 @@ def test_scheduling_loads_ray_but_not_torch():
 
 @pytest.mark.parametrize("module", ["desk", "arm_trial"])
 def test_the_processes_that_only_wait_load_little(module):
-    program = (
-        f"import sys, smoothray.scheduling.{module}; sys.exit('smoothray.plan' in sys.modules)"
-    )
+    program = f"import sys, smoothray.scheduling.{module}; sys.exit('smoothray.study.plan' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from smoothray.datasets import Dataset
-from smoothray.errors import TeacherError
+from smoothray.distillation.teaching import teach
+from smoothray.distillation.trial import TeacherOutputs, Trial
+from smoothray.errors import Failure, TeacherError
 from smoothray.penalties import PENALTIES, Network
-from smoothray.settings import TeacherSettings
+from smoothray.study.settings import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
+from smoothray.teachers.device import choose_device
 from smoothray.teachers.layers import chain_weights
 from smoothray.teachers.mlp import ACTIVATIONS, MLP, Workspace
-from smoothray.teachers.teach import choose_device, teach
 from smoothray.teachers.training import Rows, Training
-from smoothray.trial import Lesson, Trial
 
 D = 3
 PENALISED = ("none", "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay")
@@ -555,7 +556,7 @@ def test_devices():
             choose_device("cuda")
 
 
-# Lessons
+# Teachers' outputs
 
 
 SETTINGS = TeacherSettings(hidden=(6,), steps=60, patience=60, learning_rate=0.02, device="cpu")
@@ -572,17 +573,17 @@ def trials() -> list[Trial]:
 
 @pytest.mark.parametrize("penalty", ["none", "lipschitz"])
 def test_lessons_are_what_the_teacher_says(trials, penalty):
-    lessons = teach(trials, penalty, [0.01] * 3, 1, [0, 2], SETTINGS)
-    for trial, lesson in zip(trials, lessons, strict=True):
-        assert isinstance(lesson, Lesson)
-        assert {k: v.shape for k, v in lesson.outputs.items()} == {
+    all_outputs = teach(trials, penalty, [0.01] * 3, 1, [0, 2], SETTINGS)
+    for trial, outputs in zip(trials, all_outputs, strict=True):
+        assert isinstance(outputs, TeacherOutputs)
+        assert {k: v.shape for k, v in outputs.outputs.items()} == {
             part: (len(trial.y[part]),) for part in ("train", "val", "test")
         }
-        assert list(lesson.new) == [2] and lesson.new[2].shape == (2 * len(trial.y["train"]),)
-        assert all(values.dtype == np.float64 for values in lesson.outputs.values())
-        assert 0 < lesson.jacobian <= lesson.gradient_max**2 <= lesson.spectral**2 * (1 + 1e-5)
-        assert np.corrcoef(lesson.outputs["train"], trial.y["train"])[0, 1] > 0.5
-        assert lesson.seconds > 0
+        assert list(outputs.new) == [2] and outputs.new[2].shape == (2 * len(trial.y["train"]),)
+        assert all(values.dtype == np.float64 for values in outputs.outputs.values())
+        assert 0 < outputs.jacobian <= outputs.gradient_max**2 <= outputs.spectral**2 * (1 + 1e-5)
+        assert np.corrcoef(outputs.outputs["train"], trial.y["train"])[0, 1] > 0.5
+        assert outputs.seconds > 0
 
 
 def test_an_ensemble_is_the_mean_of_its_members(trials):
@@ -614,12 +615,12 @@ def test_an_ensemble_is_the_mean_of_its_members(trials):
 
 
 def test_a_failed_teacher_is_a_reason_and_the_other_trials_have_their_lessons(trials):
-    lessons = teach(trials, "jacobian", [0.01, math.inf, 0.01], 2, [0], SETTINGS)
-    assert lessons[1] == "the teacher diverged at step 1"
+    all_outputs = teach(trials, "jacobian", [0.01, math.inf, 0.01], 2, [0], SETTINGS)
+    assert all_outputs[1] == Failure("the teacher diverged at step 1")
     healthy = teach(trials, "jacobian", [0.01] * 3, 2, [0], SETTINGS)
     for place in (0, 2):
         for part, values in healthy[place].outputs.items():
-            np.testing.assert_array_equal(lessons[place].outputs[part], values)
+            np.testing.assert_array_equal(all_outputs[place].outputs[part], values)
 
 
 class _Features(nn.Module):

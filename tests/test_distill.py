@@ -13,7 +13,7 @@ from conftest import Command
 
 from smoothray import SymbolicDistiller
 from smoothray.datasets import load_dataset, parse_spec, split
-from smoothray.trial import Trial
+from smoothray.distillation.trial import Trial
 
 COLUMNS = ("a b", "x-1", "beta", "E", "lambda")
 KEYS = {"formula", "latex", "complexity", "r2_test", "teacher_r2_test", "fidelity_test"}

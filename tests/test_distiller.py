@@ -25,8 +25,8 @@ from torch import nn
 import smoothray
 from smoothray import SymbolicDistiller
 from smoothray.errors import TeacherError
-from smoothray.formula_module import FormulaModule
 from smoothray.formulas import Program, parse
+from smoothray.formulas.module import FormulaModule
 from smoothray.students import STUDENTS, OperonStudent, select
 
 SMALL = {

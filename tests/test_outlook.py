@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from smoothray.estimate import Costs, estimate, measure, recorded_costs, training_rows
-from smoothray.plan import jobs, keys
-from smoothray.records import new_record
-from smoothray.running import load_datasets
+from smoothray.commands.estimate import Costs, estimate, measure, recorded_costs, training_rows
+from smoothray.commands.run import load_datasets
+from smoothray.records.schema import new_record
 from smoothray.study import parse_study
+from smoothray.study.plan import jobs, keys
 
 SMALL = """
 name: small

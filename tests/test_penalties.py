@@ -19,7 +19,7 @@ from smoothray.penalties.lipschitz import (
     spectral_norm,
     tempered_exp,
 )
-from smoothray.settings import default_strengths
+from smoothray.study.settings import default_strengths
 
 WIDTHS = (3, 5, 4, 1)
 
@@ -297,5 +297,7 @@ def test_tempered_exp_takes_another_ceiling_and_stays_finite():
 
 
 def test_penalties_are_read_without_torch():
-    code = "import smoothray.penalties, smoothray.study, sys; assert 'torch' not in sys.modules"
+    code = (
+        "import smoothray.penalties, smoothray.study.study, sys; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

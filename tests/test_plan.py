@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from smoothray.plan import Arm, Job, Key, arms, jobs, keys
-from smoothray.records import new_record
+from smoothray.records.schema import new_record
 from smoothray.study import Study, parse_study
+from smoothray.study.plan import Arm, Job, Key, arms, jobs, keys
 
 SIZES = {"train": 3, "val": 1, "test": 1}
 

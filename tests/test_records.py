@@ -13,14 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smoothray.commands.run import recorded_study, refuse_changed_data
 from smoothray.datasets import Dataset
 from smoothray.errors import StudyError
-from smoothray.journal import Journal
-from smoothray.plan import Arm, Key
-from smoothray.recorder import Recorder
-from smoothray.records import Record, failed, in_order, new_record, read_parquet, write_parquet
-from smoothray.running import recorded_study, refuse_changed_data
+from smoothray.records.journal import Journal
+from smoothray.records.recorder import Recorder
+from smoothray.records.schema import (
+    Record,
+    failed,
+    in_order,
+    new_record,
+    read_parquet,
+    write_parquet,
+)
 from smoothray.study import parse_study
+from smoothray.study.plan import Arm, Key
 
 SIZES = {"train": 60, "val": 15, "test": 25}
 MEMBER = {
@@ -55,7 +62,7 @@ def deliver(*records: Record, study_identity: dict[str, object] | None = None) -
 def runs(kind: str = "trial", uri: str | None = None) -> list:
     from mlflow import MlflowClient
 
-    from smoothray.tracking import tracking_uri
+    from smoothray.records.tracker import tracking_uri
 
     client = MlflowClient(uri or tracking_uri())
     experiment = client.get_experiment_by_name("s")
@@ -64,7 +71,7 @@ def runs(kind: str = "trial", uri: str | None = None) -> list:
 
 def tables() -> list[Record]:
     """What MLflow's tables hold, without the journal."""
-    from smoothray.tracking import Tracker
+    from smoothray.records.tracker import Tracker
 
     tracker = Tracker("s")
     tracker.open()
@@ -130,7 +137,7 @@ def test_a_damaged_journal_is_refused(folder):
 
 def test_one_process_at_a_time(folder):
     program = (
-        "from smoothray.journal import Journal\n"
+        "from smoothray.records.journal import Journal\n"
         "from smoothray.errors import StudyError\n"
         "try: Journal('s').__enter__()\n"
         "except StudyError as error: print(error)\n"

@@ -34,8 +34,8 @@ from smoothray_analysis.why import (
 )
 from smoothray_analysis.wording import one_or_all
 
-from smoothray.plan import Arm
-from smoothray.records import failed, write_parquet
+from smoothray.records.schema import failed, write_parquet
+from smoothray.study.plan import Arm
 
 FEW = Settings(resamples=50)
 
@@ -481,7 +481,7 @@ def test_a_mistake_is_said_in_a_line(main, place, arguments, word):
 
 def test_a_server_that_is_away_costs_the_log_and_not_the_report(place, monkeypatch, capsys):
     from smoothray import reporting
-    from smoothray.tracking import Tracker
+    from smoothray.records.tracker import Tracker
 
     deliver(explained(made_up(2, 3)))
     monkeypatch.setattr(

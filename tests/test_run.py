@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from conftest import COMMAND, Command, clean_environment
 
-from smoothray.journal import Journal
-from smoothray.records import read_parquet, write_parquet
+from smoothray.records.journal import Journal
+from smoothray.records.schema import read_parquet, write_parquet
 
 STUDY = """
 name: small

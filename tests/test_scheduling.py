@@ -13,14 +13,14 @@ import ray
 from conftest import at_work
 from ray.exceptions import OutOfMemoryError
 
+from smoothray.commands.run import load_datasets
+from smoothray.distillation.trial import TeacherOutputs
 from smoothray.errors import StudyError
-from smoothray.plan import Arm, Job, Key
-from smoothray.records import Record
-from smoothray.running import load_datasets
+from smoothray.records.schema import Record
 from smoothray.scheduling.teaching import Teachers
 from smoothray.search import Search
 from smoothray.study import Study, parse_study
-from smoothray.trial import Lesson
+from smoothray.study.plan import Arm, Job, Key
 
 SLOW = {"population_size": 300, "generations": 150}
 
@@ -178,8 +178,8 @@ def test_a_teacher_that_broke_is_not_used_again(teachers):
     (reason,) = teachers.collect(teachers.teach(ray.put("no data set"), job, use_gpu=False), 1)
     assert reason.startswith("the teachers could not be trained: ")
     assert not teachers.idle
-    (lesson,) = teachers.collect(teachers.teach(dataset, job, use_gpu=False), 1)
-    assert isinstance(lesson, Lesson) and lesson.gradients is None
+    (outputs,) = teachers.collect(teachers.teach(dataset, job, use_gpu=False), 1)
+    assert isinstance(outputs, TeacherOutputs) and outputs.gradients is None
     assert len(teachers.idle) == 1
 
 
@@ -190,5 +190,5 @@ def test_actors_that_hold_a_gpu_are_given_up_with_it(teachers):
     teachers.prepare(use_gpu=True)
     assert teachers.give_up_gpus() == [reference]
     assert not teachers.working and not teachers.idle
-    (lesson,) = teachers.collect(teachers.teach(dataset, job, use_gpu=False), 1)
-    assert isinstance(lesson, Lesson)
+    (outputs,) = teachers.collect(teachers.teach(dataset, job, use_gpu=False), 1)
+    assert isinstance(outputs, TeacherOutputs)

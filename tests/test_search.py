@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from smoothray.errors import StudyError
-from smoothray.plan import Arm, Key
-from smoothray.records import new_record
+from smoothray.records.schema import new_record
 from smoothray.search import Search, Turn, Wait
 from smoothray.search.racing import halve, race
 from smoothray.search.search import blocks
 from smoothray.study import parse_study
+from smoothray.study.plan import Arm, Key
 
 GRID = [0.01, 0.03, 0.1, 0.3]
 DRAWN = {"loguniform": [0.001, 1.0], "samples": 8, "searcher": "optuna"}

@@ -124,7 +124,7 @@ def test_fine_tuning_makes_a_network_smoother(kind, penalty):
     scale = X.std(0)
 
     def jacobian(module: nn.Module) -> float:
-        from smoothray.smoothness import gradients_of
+        from smoothray.metrics.smoothness import gradients_of
 
         return float(((gradients_of(module, X)[1] * scale / y.std()) ** 2).sum(1).mean())
 

@@ -194,12 +194,14 @@ class _Liar(students_base.Student):
     honest = True
 
     def _search(self, X, y, seed):
-        yield students_base.Found(lambda: Symbol("x0"), X[:, 0] + 0.1)
-        yield students_base.Found(lambda: parse("nosuch(x0)", 1), X[:, 0])
-        yield students_base.Found(lambda: Symbol("x0"), np.full(len(X), np.nan))
+        yield students_base.RawFormula(lambda: Symbol("x0"), X[:, 0] + 0.1)
+        yield students_base.RawFormula(lambda: parse("nosuch(x0)", 1), X[:, 0])
+        yield students_base.RawFormula(lambda: Symbol("x0"), np.full(len(X), np.nan))
         if self.honest:
-            yield students_base.Found(lambda: 2.0 * Symbol("x0"), 2.0 * X[:, 0], preferred=True)
-            yield students_base.Found(
+            yield students_base.RawFormula(
+                lambda: 2.0 * Symbol("x0"), 2.0 * X[:, 0], preferred=True
+            )
+            yield students_base.RawFormula(
                 lambda: 1.0 * Symbol("x0"), float(np.mean((X[:, 0] - y) ** 2))
             )
 

@@ -10,10 +10,10 @@ import pytest
 from smoothray.datasets import expand, load_dataset
 from smoothray.errors import SmoothrayError, StudentError, StudyError
 from smoothray.penalties import PENALTIES
-from smoothray.plan import arms
-from smoothray.recorder import continued
-from smoothray.settings import default_strengths
+from smoothray.records.recorder import continued
 from smoothray.study import Study, load_study, parse_study
+from smoothray.study.plan import arms
+from smoothray.study.settings import default_strengths
 
 SEARCH_SPACES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml"))
 SMALL = {"name": "small", "datasets": ["sklearn:iris"]}

@@ -1,4 +1,4 @@
-"""One trial: from a lesson to a scored formula, with nothing of the test rows in the choice."""
+"""One trial: from a taught to a scored formula, with nothing of the test rows in the choice."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import sympy
 from sympy import Float, Symbol
 
 from smoothray.datasets import Dataset, split
+from smoothray.distillation.distil import distil, teacher_fields
+from smoothray.distillation.trial import PARTS, TeacherOutputs, Trial
 from smoothray.errors import StudentError
 from smoothray.formulas import Program, evaluate, parse, to_text
-from smoothray.records import MEMBER, SCHEMA
-from smoothray.scores import r2
-from smoothray.smoothness import alignment
+from smoothray.metrics.scores import r2
+from smoothray.metrics.smoothness import alignment
+from smoothray.records.schema import MEMBER, SCHEMA
 from smoothray.students import Candidate, make_student
-from smoothray.trial import PARTS, Lesson, Trial, distil, teacher_fields
 
 NAMES = ("pump speed", "beta", "E")
 SYMBOLS = {name: Symbol(name) for name in NAMES}
@@ -31,7 +32,7 @@ def make_dataset(name: str = "made", n: int = 80) -> Dataset:
     return Dataset(name, X, y, NAMES, "flow")
 
 
-def make_lesson(trial: Trial, augments: tuple[int, ...] = (2,)) -> Lesson:
+def make_outputs(trial: Trial, augments: tuple[int, ...] = (2,)) -> TeacherOutputs:
     """A teacher that is a known function of the standardised inputs."""
 
     def teacher(x):
@@ -39,7 +40,7 @@ def make_lesson(trial: Trial, augments: tuple[int, ...] = (2,)) -> Lesson:
 
     outputs = {part: teacher(trial.x[part]) for part in PARTS}
     new = {k: teacher(trial.new_points(k)) for k in augments}
-    return Lesson(outputs, new, jacobian=0.8, gradient_max=2.0, spectral=None, seconds=0.5)
+    return TeacherOutputs(outputs, new, jacobian=0.8, gradient_max=2.0, spectral=None, seconds=0.5)
 
 
 class Fixed:
@@ -80,7 +81,7 @@ def quick():
 
 @pytest.fixture(scope="module")
 def distilled(trial, quick):
-    return distil(trial, make_lesson(trial), 2, quick, "fidelity")
+    return distil(trial, make_outputs(trial), 2, quick, "fidelity")
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +150,13 @@ def test_new_points_depend_on_seed_data_set_trial_and_k_alone(trial):
 @pytest.mark.parametrize("k", [0, 2])
 def test_every_arm_gives_its_student_the_same_rows_and_seed(trial, k):
     student = fixed_front(trial)
-    lesson = make_lesson(trial)
+    taught = make_outputs(trial)
     rough = dataclasses.replace(
-        lesson,
-        outputs={part: 2 * v for part, v in lesson.outputs.items()},
-        new={2: 2 * lesson.new[2]},
+        taught,
+        outputs={part: 2 * v for part, v in taught.outputs.items()},
+        new={2: 2 * taught.new[2]},
     )
-    for teacher in (lesson, rough):
+    for teacher in (taught, rough):
         distil(trial, teacher, k, student, "fidelity")
     distil(trial, None, 0, student, "accuracy")
     (x1, y1, names1, seed1), (x2, y2, names2, seed2), (x3, y3, _, seed3) = student.calls
@@ -165,7 +166,7 @@ def test_every_arm_gives_its_student_the_same_rows_and_seed(trial, k):
     np.testing.assert_allclose(y2, 2 * y1)
     np.testing.assert_array_equal(x1[:n], trial.x["train"])
     np.testing.assert_array_equal(x1[n:], trial.new_points(k))
-    np.testing.assert_array_equal(y1[:n], lesson.outputs["train"])
+    np.testing.assert_array_equal(y1[:n], taught.outputs["train"])
     # The direct fit sees the labels and no new points.
     np.testing.assert_array_equal(x3, trial.x["train"])
     np.testing.assert_array_equal(y3, trial.y["train"])
@@ -176,7 +177,7 @@ def test_every_arm_gives_its_student_the_same_rows_and_seed(trial, k):
 
 
 def test_the_fields_are_a_records(trial, distilled, direct):
-    taught = teacher_fields(trial, make_lesson(trial))
+    taught = teacher_fields(trial, make_outputs(trial))
     for fields in (distilled, direct, taught):
         assert set(fields) <= set(SCHEMA.names)
     key = {"study", "dataset", "penalty", "strength", "augment", "ensemble", "student", "trial"}
@@ -203,10 +204,10 @@ def test_the_fields_are_a_records(trial, distilled, direct):
 
 
 def test_teacher_fields(trial):
-    lesson = make_lesson(trial)
-    fields = teacher_fields(trial, lesson)
+    taught = make_outputs(trial)
+    fields = teacher_fields(trial, taught)
     for part in PARTS:
-        assert fields[f"teacher_r2_{part}"] == r2(trial.y[part], lesson.outputs[part])
+        assert fields[f"teacher_r2_{part}"] == r2(trial.y[part], taught.outputs[part])
     assert (fields["teacher_jacobian"], fields["teacher_gradient_max"]) == (0.8, 2.0)
     assert fields["teacher_spectral"] is None and fields["teacher_seconds"] == 0.5
 
@@ -222,7 +223,7 @@ def test_direct_has_no_fidelity_and_no_alignment(direct):
 @pytest.mark.parametrize("which", ["distilled", "direct"])
 def test_scores_are_those_of_the_recorded_text_in_the_datas_units(trial, which, request):
     fields = request.getfixturevalue(which)
-    lesson = make_lesson(trial) if which == "distilled" else None
+    taught = make_outputs(trial) if which == "distilled" else None
     rows = split(80, "made", 0, 0)
     for member in fields["front"]:
         program = Program(parse(member["formula"], SYMBOLS), NAMES)
@@ -230,8 +231,8 @@ def test_scores_are_those_of_the_recorded_text_in_the_datas_units(trial, which, 
             labels = trial.dataset.y[getattr(rows, part)]
             outputs = program.values(trial.dataset.X[getattr(rows, part)])
             assert member[f"r2_{part}"] == pytest.approx(r2(labels, outputs), rel=1e-6, abs=1e-9)
-            if lesson:
-                said = trial.y_scaler.inverse(lesson.outputs[part])
+            if taught:
+                said = trial.y_scaler.inverse(taught.outputs[part])
                 expected = r2(said, outputs)
                 assert member[f"fidelity_{part}"] == pytest.approx(expected, rel=1e-6, abs=1e-9)
         standard = trial.y_scaler.transform(program.values(trial.raw["val"]))
@@ -264,7 +265,7 @@ def test_smoothness_is_measured_on_standardised_test_rows(trial, distilled):
 
 
 def test_a_trial_repeats_itself(trial, quick, distilled):
-    again = distil(trial, make_lesson(trial), 2, quick, "fidelity")
+    again = distil(trial, make_outputs(trial), 2, quick, "fidelity")
     assert {**again, "student_seconds": 0} == {**distilled, "student_seconds": 0}
 
 
@@ -277,11 +278,11 @@ def test_a_trial_repeats_itself(trial, quick, distilled):
 @pytest.mark.parametrize("selection", ["fidelity", "accuracy", "native"])
 def test_test_labels_do_not_influence_the_choice(trial, change, selection):
     changed = with_test_labels(trial, change)
-    lesson = make_lesson(trial)
-    fields = distil(trial, lesson, 2, fixed_front(trial), selection)
-    other = distil(changed, lesson, 2, fixed_front(trial), selection)
+    taught = make_outputs(trial)
+    fields = distil(trial, taught, 2, fixed_front(trial), selection)
+    other = distil(changed, taught, 2, fixed_front(trial), selection)
     blind = dataclasses.replace(
-        lesson, outputs={**lesson.outputs, "test": change(lesson.outputs["test"])}
+        taught, outputs={**taught.outputs, "test": change(taught.outputs["test"])}
     )
     third = distil(trial, blind, 2, fixed_front(trial), selection)
     for found in (other, third):
@@ -293,15 +294,15 @@ def test_test_labels_do_not_influence_the_choice(trial, change, selection):
 
 def test_test_labels_do_not_influence_the_search(trial, quick, distilled):
     changed = with_test_labels(trial, lambda y: -y)
-    fields = distil(changed, make_lesson(trial), 2, quick, "fidelity")
+    fields = distil(changed, make_outputs(trial), 2, quick, "fidelity")
     assert [m["formula"] for m in fields["front"]] == [m["formula"] for m in distilled["front"]]
     assert fields["formula"] == distilled["formula"]
 
 
 def test_selection_rules(trial):
-    lesson = make_lesson(trial)
+    taught = make_outputs(trial)
     chosen = {
-        rule: distil(trial, lesson, 0, fixed_front(trial), rule)["complexity"]
+        rule: distil(trial, taught, 0, fixed_front(trial), rule)["complexity"]
         for rule in ("fidelity", "accuracy", "native")
     }
     assert chosen["fidelity"] == 9  # the teacher itself
@@ -309,8 +310,8 @@ def test_selection_rules(trial):
 
     # Labels that are the short line on validation: accuracy takes it, fidelity still does not.
     line = dataclasses.replace(trial, y={**trial.y, "val": 0.7 * trial.x["val"][:, 0]})
-    assert distil(line, lesson, 0, fixed_front(trial), "accuracy")["complexity"] == 4
-    assert distil(line, lesson, 0, fixed_front(trial), "fidelity")["complexity"] == 9
+    assert distil(line, taught, 0, fixed_front(trial), "accuracy")["complexity"] == 4
+    assert distil(line, taught, 0, fixed_front(trial), "fidelity")["complexity"] == 9
     # Without a teacher fidelity is closeness to what was learnt from: the labels.
     assert distil(line, None, 0, fixed_front(trial), "fidelity")["complexity"] == 4
 

@@ -16,9 +16,9 @@ from smoothray_analysis.selection import (
 )
 from smoothray_analysis.verdict import Evidence, evidence
 
-from smoothray.plan import Arm
-from smoothray.records import failed
+from smoothray.records.schema import failed
 from smoothray.students import select
+from smoothray.study.plan import Arm
 
 
 def says(found: Evidence) -> str:
@@ -70,7 +70,7 @@ def test_what_is_wrong_with_records_is_said(tmp_path):
 
 
 def test_a_study_is_loaded_from_mlflow(place):
-    from smoothray.tracking import Tracker
+    from smoothray.records.tracker import Tracker
 
     records = made_up(2, 3, ARMS[:2])
     deliver(records)

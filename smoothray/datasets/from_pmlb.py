@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from smoothray.datasets.specs import DatasetSpec, did_you_mean
-from smoothray.errors import DataError
+from smoothray.datasets.specs import DatasetSpec
+from smoothray.errors import DataError, did_you_mean
 
 TARGET = "target"
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from smoothray.datasets.specs import DatasetSpec, did_you_mean
-from smoothray.errors import DataError
+from smoothray.datasets.specs import DatasetSpec
+from smoothray.errors import DataError, did_you_mean
 from smoothray.seeds import seed
 
 ROWS = 300  # of each generated set

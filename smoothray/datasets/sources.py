@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from smoothray.datasets import from_file, from_pmlb, from_sklearn
-from smoothray.datasets.specs import DatasetSpec, did_you_mean
+from smoothray.datasets.specs import DatasetSpec
 from smoothray.datasets.table import Dataset, from_frame
-from smoothray.errors import DataError
+from smoothray.errors import DataError, did_you_mean
 
 
 class Source(NamedTuple):

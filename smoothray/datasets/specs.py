@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -34,16 +32,3 @@ class DatasetSpec:
         if self.source == "file":
             return f"{{file: {self.path}, target: {self.target}, name: {self.name}}}"
         return f"{self.source}:{self.name}"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error message that offers the known name nearest to `word`, or nothing.
-
-    >>> did_you_mean("machine_cpu", ["230_machine_cpu", "560_bodyfat"])
-    "; did you mean '230_machine_cpu'?"
-    >>> did_you_mean("???", ["230_machine_cpu"])
-    ''
-    """
-    by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
-    return f"; did you mean '{by_lower[near[0]]}'?" if near else ""

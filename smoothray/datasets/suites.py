@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from smoothray.datasets.sources import parse_spec
-from smoothray.datasets.specs import DatasetSpec, did_you_mean
-from smoothray.errors import DataError
+from smoothray.datasets.specs import DatasetSpec
+from smoothray.errors import DataError, did_you_mean
 
 SUITES: dict[str, tuple[str, ...]] = {
     # 20 real-world regression sets of SRBench's black-box track (La Cava et al., 2021).

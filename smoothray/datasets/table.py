@@ -14,8 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smoothray.datasets.columns import as_numbers, count, encode
-from smoothray.datasets.specs import did_you_mean
-from smoothray.errors import DataError
+from smoothray.errors import DataError, did_you_mean
 
 _UNNAMED = re.compile(r"^Unnamed: \d+$")  # what pandas calls a column without a name
 

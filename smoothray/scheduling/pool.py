@@ -10,10 +10,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from smoothray.plan import Key
-from smoothray.records import Record, failed
+from smoothray.records.schema import Record, failed
 from smoothray.scheduling.workers import start_student
-from smoothray.settings import StudentSettings
+from smoothray.study.plan import Key
+from smoothray.study.settings import StudentSettings
 
 DEATHS_ALLOWED = 2
 FITS_AT_LEAST, ROOM = 50, 512 * 2**20
@@ -24,11 +24,11 @@ START_SECONDS = 900.0
 
 @dataclass
 class Fit:
-    """One fit to do. dataset and lesson are references to objects in Ray's store."""
+    """One fit to do. dataset and outputs are references to objects in Ray's store."""
 
     key: Key
     dataset: Any
-    lesson: Any
+    outputs: Any
     blank: Record
     timeout: float
     deaths: int = 0
@@ -82,7 +82,7 @@ class StudentPool:
         """Hand a fit to an idle actor."""
         actor = self.idle.pop()
         fit.deadline = time.monotonic() + fit.timeout
-        reference = actor.handle.fit.remote(fit.dataset, fit.key, fit.lesson, fit.blank)
+        reference = actor.handle.fit.remote(fit.dataset, fit.key, fit.outputs, fit.blank)
         self.working[reference] = (actor, fit)
 
     def collect(self, done: Sequence[Any]) -> tuple[list[Record], list[Fit]]:

@@ -13,16 +13,16 @@ from typing import Any
 import ray
 
 from smoothray.datasets import Dataset
-from smoothray.errors import StudentError, StudyError
+from smoothray.distillation.trial import Trial
+from smoothray.errors import Failure, StudentError, StudyError
 from smoothray.penalties import PENALTIES
-from smoothray.plan import Job, Key, jobs
-from smoothray.records import Record, failed, new_record
+from smoothray.records.schema import Record, failed, new_record
 from smoothray.scheduling.desk import Desk
 from smoothray.scheduling.pool import Fit, StudentPool
 from smoothray.scheduling.teaching import Teachers
 from smoothray.search import Search, Turn
 from smoothray.study import Study
-from smoothray.trial import Trial
+from smoothray.study.plan import Job, Key, jobs
 
 LOOK_SECONDS = 5.0
 """Seconds between looks at the cluster's nodes."""
@@ -31,7 +31,7 @@ TUNE_STARTS = 4
 TICK = 0.5
 """Seconds between looks at time limits."""
 BANKS_KEPT = 8
-"""Banks whose lessons are kept for arms that differ in augmentation or student alone."""
+"""Banks whose all_outputs are kept for arms that differ in augmentation or student alone."""
 
 
 def run_search(
@@ -157,7 +157,7 @@ class _Runner:
         self.teachers = Teachers(study)
         self.teaching: dict[Any, Bank] = {}
         self.learners: dict[Bank, list[Job]] = {}
-        self.lessons: OrderedDict[Bank, dict[int, Any]] = OrderedDict()
+        self.all_outputs: OrderedDict[Bank, dict[int, Any]] = OrderedDict()
         self.pool = StudentPool(study.students, study.seed)
         self.sizes = {
             name: {part: len(rows) for part, rows in Trial.of(dataset, 0, study.seed).y.items()}
@@ -243,9 +243,9 @@ class _Runner:
             bank = (job.dataset, job.penalty, job.strength, job.ensemble, job.trials)
             if not PENALTIES[job.penalty].has_teacher:
                 self.fits += [self._fit(job, key, None) for key in job.fits]
-            elif bank in self.lessons:
-                self.lessons.move_to_end(bank)
-                self._queue(job, self.lessons[bank])
+            elif bank in self.all_outputs:
+                self.all_outputs.move_to_end(bank)
+                self._queue(job, self.all_outputs[bank])
             elif bank in self.learners:
                 self.learners[bank].append(job)
             elif len(self.teaching) < self.most_teaching:
@@ -264,18 +264,18 @@ class _Runner:
         waiting = self.learners.pop(bank)
         trials = waiting[0].trials
         found = self.teachers.collect(reference, len(trials))
-        lessons = dict(zip(trials, found, strict=True))
+        all_outputs = dict(zip(trials, found, strict=True))
         stored = {
-            trial: lesson if isinstance(lesson, str) else ray.put(lesson)
-            for trial, lesson in lessons.items()
+            trial: outputs if isinstance(outputs, Failure) else ray.put(outputs)
+            for trial, outputs in all_outputs.items()
         }
-        if not any(isinstance(lesson, str) for lesson in stored.values()):
-            self.lessons[bank] = stored
-            while len(self.lessons) > BANKS_KEPT:
-                self.lessons.popitem(last=False)
+        if not any(isinstance(outputs, Failure) for outputs in stored.values()):
+            self.all_outputs[bank] = stored
+            while len(self.all_outputs) > BANKS_KEPT:
+                self.all_outputs.popitem(last=False)
         for job in waiting:
             for key in job.fits:
-                if isinstance(stored[key.trial], str):
+                if isinstance(stored[key.trial], Failure):
                     yield failed(self._blank(job, key), str(stored[key.trial]))
             self._queue(job, stored)
 
@@ -283,12 +283,12 @@ class _Runner:
         self.fits += [
             self._fit(job, key, stored[key.trial])
             for key in job.fits
-            if not isinstance(stored[key.trial], str)
+            if not isinstance(stored[key.trial], Failure)
         ]
 
-    def _fit(self, job: Job, key: Key, lesson: Any) -> Fit:
+    def _fit(self, job: Job, key: Key, outputs: Any) -> Fit:
         timeout = self.settings[key.student].timeout
-        return Fit(key, self.references[key.dataset], lesson, self._blank(job, key), timeout)
+        return Fit(key, self.references[key.dataset], outputs, self._blank(job, key), timeout)
 
     def _blank(self, job: Job, key: Key) -> Record:
         dataset = self.datasets[key.dataset]

@@ -11,9 +11,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from smoothray.plan import Job
 from smoothray.scheduling.workers import TeacherActor
 from smoothray.study import Study
+from smoothray.study.plan import Job
 
 IDLE_SECONDS = 60.0
 """How long an actor without work is kept; it may hold a share of a GPU that a cluster could give back."""
@@ -42,7 +42,7 @@ class Teachers:
         self.idle.append(self._start(use_gpu))
 
     def teach(self, dataset: Any, job: Job, use_gpu: bool) -> Any:
-        """Have a bank trained; the reference of its lessons. dataset: a reference to it."""
+        """Have a bank trained; the reference of its all_outputs. dataset: a reference to it."""
         for actor in [actor for actor in self.idle if actor.on_gpu != use_gpu]:
             self._end(actor)  # GPUs have come, or gone
         actor = self.idle.pop() if self.idle else self._start(use_gpu)
@@ -51,10 +51,10 @@ class Teachers:
         return reference
 
     def collect(self, reference: Any, trials: int) -> list[Any]:
-        """The lessons of a bank that is done, or for each of its trials why there is none."""
+        """The all_outputs of a bank that is done, or for each of its trials why there is none."""
         actor = self.working.pop(reference)
         try:
-            lessons: list[Any] = ray.get(reference)
+            all_outputs: list[Any] = ray.get(reference)
         except RayError as error:
             # It was started again and again and died each time, or may be broken: a failed kernel spoils
             # a process's GPU for good, and what fails at once would be the first to be free.
@@ -63,7 +63,7 @@ class Teachers:
             return [f"the teachers could not be trained: {reason}"] * trials
         actor.idle_since = time.monotonic()
         self.idle.append(actor)
-        return lessons
+        return all_outputs
 
     def give_up_gpus(self) -> list[Any]:
         """End the actors that hold GPUs, which are there no more; the references of what they were at."""

@@ -10,11 +10,12 @@ from typing import Any
 import ray
 
 from smoothray.datasets import Dataset
-from smoothray.errors import SmoothrayError
-from smoothray.plan import Job, Key
-from smoothray.records import Record, failed
-from smoothray.settings import StudentSettings, TeacherSettings
-from smoothray.trial import Lesson, Trial, distil, teacher_fields
+from smoothray.distillation.distil import distil, teacher_fields
+from smoothray.distillation.trial import TeacherOutputs, Trial
+from smoothray.errors import Failure, SmoothrayError
+from smoothray.records.schema import Record, failed
+from smoothray.study.plan import Job, Key
+from smoothray.study.settings import StudentSettings, TeacherSettings
 
 
 # No cores are asked for: the student actors hold them all for the whole study, and neither kind of work
@@ -26,15 +27,15 @@ class TeacherActor:
     def __init__(self, augments: Sequence[int], settings: TeacherSettings, seed: int) -> None:
         import torch
 
-        import smoothray.teachers.teach  # noqa: F401  (a second of loading, before the first bank comes)
+        import smoothray.distillation.teaching  # noqa: F401  (a second of loading, before the first bank comes)
 
         # One thread, so that a bank trains to the same bits however many cores the machine has.
         torch.set_num_threads(1)
         self.augments, self.settings, self.seed = augments, settings, seed
 
-    def teach(self, dataset: Dataset, job: Job) -> list[Lesson | str]:
-        """The lessons of a job's trials with new points for every augmentation, or why there are none."""
-        from smoothray.teachers.teach import teach
+    def teach(self, dataset: Dataset, job: Job) -> list[TeacherOutputs | Failure]:
+        """The all_outputs of a job's trials with new points for every augmentation, or why there are none."""
+        from smoothray.distillation.teaching import teach
 
         trials = [Trial.of(dataset, number, self.seed) for number in job.trials]
         strengths = [job.strength or 0.0] * len(trials)
@@ -60,19 +61,21 @@ class StudentActor:
         return memory()
 
     def fit(
-        self, dataset: Dataset, key: Key, lesson: Lesson | None, blank: Record
+        self, dataset: Dataset, key: Key, outputs: TeacherOutputs | None, blank: Record
     ) -> tuple[Record, int]:
         """The record of a trial, failed where no formula came of it, and the process's memory after it."""
-        return self._record(dataset, key, lesson, blank), memory()
+        return self._record(dataset, key, outputs, blank), memory()
 
-    def _record(self, dataset: Dataset, key: Key, lesson: Lesson | None, blank: Record) -> Record:
+    def _record(
+        self, dataset: Dataset, key: Key, outputs: TeacherOutputs | None, blank: Record
+    ) -> Record:
         trial = Trial.of(dataset, key.trial, self.seed)
-        record = {**blank, **(teacher_fields(trial, lesson) if lesson else {})}
+        record = {**blank, **(teacher_fields(trial, outputs) if outputs else {})}
         student, settings = self.students[key.student], self.settings[key.student]
         try:
             return {
                 **record,
-                **distil(trial, lesson, key.arm.augment, student, settings.selection),
+                **distil(trial, outputs, key.arm.augment, student, settings.selection),
             }
         except SmoothrayError as error:
             return failed(record, str(error))

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from smoothray.plan import Arm
 from smoothray.seeds import seed
-from smoothray.settings import Strengths
 from smoothray.study import Study
+from smoothray.study.plan import Arm
+from smoothray.study.settings import Strengths
 
 ATTEMPTS = 50
 """Draws of arms that are known already, before it is taken that there are no others."""

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from smoothray.plan import Arm, Key, arms
-from smoothray.records import Record
+from smoothray.records.schema import Record
 from smoothray.search.draws import Draws, Listed, Tpe
 from smoothray.search.racing import ETA, FUTILE, halve, race
 from smoothray.study import Study
+from smoothray.study.plan import Arm, Key, arms
 
 Decision = dict[str, Any]
 """What a search decided, as it is kept: `what` is "drawn" or "stopped", and the arm's fields."""

@@ -44,7 +44,7 @@ deviations of the target. Single precision, which Operon and PySR compute in, st
 
 
 @dataclass(frozen=True)
-class Found:
+class RawFormula:
     """A formula as its student's program found it, not yet checked.
 
     build: returns it in x0 .. x{d-1}; may raise StudentError.
@@ -168,15 +168,17 @@ class Student(ABC):
         """Load the program and let it compile, so that the first fit is as quick as the next."""
 
     @abstractmethod
-    def _search(self, X: Array, y: Array, seed: int) -> Iterable[Found]:
+    def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
         """What the program finds for X (n, d) and y (n,), neither of them constant nor gapped."""
 
-    def _search_matching(self, X: Array, y: Array, seed: int, slopes: Array) -> Iterable[Found]:
+    def _search_matching(
+        self, X: Array, y: Array, seed: int, slopes: Array
+    ) -> Iterable[RawFormula]:
         """The same for a search that also fits the slopes (n, d)."""
         raise StudentError(f"{self.name} cannot match derivatives")
 
     def _verified(
-        self, found: list[Found], X: Array, y: Array, spread: float
+        self, found: list[RawFormula], X: Array, y: Array, spread: float
     ) -> Iterable[Candidate]:
         """Those whose SymPy formula predicts what the program does, with losses in float64."""
         usable = [f for f in found if np.all(np.isfinite(f.own))]

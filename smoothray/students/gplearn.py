@@ -11,7 +11,7 @@ from sympy import Expr, Symbol
 
 from smoothray.formulas import VOCABULARY, variables
 from smoothray.formulas.functions import add, multiply, number
-from smoothray.students.base import OPERATORS, Array, Found, Student
+from smoothray.students.base import OPERATORS, Array, RawFormula, Student
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": np.add,
@@ -62,7 +62,7 @@ class GplearnStudent(Student):
     }
     parsimony = 0.001  # of correlation, per node
 
-    def _search(self, X: Array, y: Array, seed: int) -> Iterable[Found]:
+    def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
         from gplearn.functions import _Function
         from gplearn.genetic import SymbolicRegressor
 
@@ -109,7 +109,7 @@ class GplearnStudent(Student):
                 yield _scaled(program, X, y, program is model._program)
 
 
-def _scaled(program: Any, X: Array, y: Array, preferred: bool) -> Found:
+def _scaled(program: Any, X: Array, y: Array, preferred: bool) -> RawFormula:
     """The program with the slope and offset that fit y best."""
     values = program.execute(X)
     centred = values - values.mean()
@@ -120,7 +120,7 @@ def _scaled(program: Any, X: Array, y: Array, preferred: bool) -> Found:
         expr = from_program(program.program, variables(X.shape[1]))
         return add(number(offset), multiply(number(slope), expr))
 
-    return Found(build, offset + slope * values, preferred)
+    return RawFormula(build, offset + slope * values, preferred)
 
 
 def from_program(program: Sequence[Any], symbols: Sequence[Symbol]) -> Expr:

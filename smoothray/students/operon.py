@@ -13,7 +13,7 @@ from sympy import Expr, Symbol
 from smoothray.errors import StudentError
 from smoothray.formulas import VOCABULARY, variables
 from smoothray.formulas.functions import multiply, number
-from smoothray.students.base import OPERATORS, Array, Found, Student
+from smoothray.students.base import OPERATORS, Array, RawFormula, Student
 
 # pyoperon 0.6.2 exchanges fmin and fmax where operators are chosen; a node's own name is right.
 _SYMBOLS = {**{name: name for name in OPERATORS}, "max": "fmin", "min": "fmax"}
@@ -39,7 +39,7 @@ class OperonStudent(Student):
         "thorough": {"population_size": 1200, "generations": 300, "optimizer_iterations": 1},
     }
 
-    def _search(self, X: Array, y: Array, seed: int) -> Iterable[Found]:
+    def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
         from pyoperon.sklearn import SymbolicRegressor
 
         symbols = [self.vocabulary[operator] for operator in self.operators]
@@ -57,7 +57,7 @@ class OperonStudent(Student):
         symbol_of = dict(zip(model.variables_, variables(X.shape[1]), strict=True))
         for member in model.pareto_front_:
             tree = member["tree"]
-            yield Found(
+            yield RawFormula(
                 build=partial(from_tree, tree, symbol_of),
                 own=model.evaluate_model(tree, X).astype(np.float64),
                 preferred=tree is model.model_,

@@ -19,7 +19,7 @@ from sympy import Symbol
 
 from smoothray.errors import StudentError
 from smoothray.formulas import parse, variables
-from smoothray.students.base import OPERATORS, Array, Found, Student
+from smoothray.students.base import OPERATORS, Array, RawFormula, Student
 from smoothray.students.julia import julia_missing
 
 _SYMBOLS = {
@@ -93,11 +93,13 @@ class PySRStudent(Student):
     def _symbols(self, arity: int) -> list[str]:
         return [self.vocabulary[name] for name in self.operators if OPERATORS[name] == arity]
 
-    def _search(self, X: Array, y: Array, seed: int) -> Iterable[Found]:
+    def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
         model = self._fitted(X, y, seed)
         return front_from_equations(model.equations_, _names(X), model.get_best().name)
 
-    def _search_matching(self, X: Array, y: Array, seed: int, slopes: Array) -> Iterable[Found]:
+    def _search_matching(
+        self, X: Array, y: Array, seed: int, slopes: Array
+    ) -> Iterable[RawFormula]:
         regressor = self._load()
         from pysr.julia_extensions import load_required_packages
 
@@ -135,7 +137,7 @@ def sobolev_loss(y: Array, slopes: Array) -> str:
     """PySR's `loss_function`, in Julia, that fits derivatives besides values.
 
     The mean over the rows of (difference)² / variance + |difference of gradients|² / mean |gradient|², as in
-    `smoothray.scores.sobolev_error`. slopes: (n, d), the derivatives to match; they stand in the text
+    `smoothray.metrics.scores.sobolev_error`. slopes: (n, d), the derivatives to match; they stand in the text
     itself, so that it depends on nothing outside.
     """
     tiny = np.finfo(float).tiny
@@ -170,13 +172,13 @@ def _names(X: Array) -> dict[str, Symbol]:
 
 def front_from_equations(
     frame: pd.DataFrame, names: Mapping[str, Symbol], chosen: Any = None
-) -> list[Found]:
+) -> list[RawFormula]:
     """The formulas of PySR's `equations_`, from its columns `equation` (text) and `loss`.
 
     names: the symbol of each variable in the equations. chosen: the index label of PySR's choice.
     """
     rows = zip(frame.index, frame["equation"].astype(str), frame["loss"].astype(float), strict=True)
     return [
-        Found(partial(parse, text, names), float(loss), bool(label == chosen))
+        RawFormula(partial(parse, text, names), float(loss), bool(label == chosen))
         for label, text, loss in rows
     ]

@@ -13,9 +13,9 @@ from smoothray.datasets import Scaler, TargetScaler
 from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES
 from smoothray.teachers.bank import train_bank
+from smoothray.teachers.device import choose_device
 from smoothray.teachers.fitted import factory_of
 from smoothray.teachers.layers import chain_layers
-from smoothray.teachers.teach import choose_device
 from smoothray.teachers.training import Rows, Training, one_thread
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,14 +13,11 @@ from torch import Tensor, nn
 
 from smoothray.datasets import Scaler, TargetScaler
 from smoothray.errors import TeacherError
-from smoothray.smoothness import (
+from smoothray.metrics.smoothness import (
     Array,
     gradients_of,
-    largest_gradient,
-    mean_squared_jacobian,
     values_of,
 )
-from smoothray.trial import Lesson, Trial
 
 
 class Teacher:
@@ -103,40 +99,6 @@ class InDataUnits(nn.Module):
         rows = ((x.to(self.mean) - self.mean) / self.scale).to(like)
         total = torch.stack([network(rows) for network in self.networks]).mean(0)
         return (total.to(self.mean) * self.y_scale + self.y_mean).to(x.dtype)
-
-
-def lesson_of(
-    teacher: Teacher, trial: Trial, augments: Sequence[int], with_slopes: bool = False
-) -> Lesson:
-    """What a trained teacher teaches on a trial. with_slopes: with the gradients on all that students learn
-    from. Raises TeacherError.
-    """
-    x, y = trial.x_scaler, trial.y_scaler
-
-    def slopes_on(rows: Array) -> Array | None:
-        found = teacher.gradients(rows)
-        return None if found is None else found * x.scale / y.scale
-
-    outputs = {part: y.transform(teacher.predict(rows)) for part, rows in trial.raw.items()}
-    new = {k: y.transform(teacher.predict(x.inverse(trial.new_points(k)))) for k in augments if k}
-    places: dict[str | int, Array] = {"train": trial.raw["train"]}
-    places |= {k: x.inverse(trial.new_points(k)) for k in new}
-    try:
-        gradients = slopes_on(trial.raw["test"])
-        held = {part: slopes_on(rows) for part, rows in places.items()} if with_slopes else {}
-    except TeacherError:
-        gradients, held = None, {}
-    slopes = {part: found for part, found in held.items() if found is not None}
-    return Lesson(
-        outputs,
-        new,
-        math.nan if gradients is None else mean_squared_jacobian(gradients),
-        math.nan if gradients is None else largest_gradient(gradients),
-        None,
-        0.0,
-        gradients,
-        slopes or None,
-    )
 
 
 def factory_of(teacher: nn.Module | Callable[..., nn.Module], d: int) -> Callable[[int], nn.Module]:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from smoothray.plan import Key
+from smoothray.study.plan import Key
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 _PARTS = ("train", "val", "test")

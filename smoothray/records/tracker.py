@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from smoothray.cells import Cell, by_cell, cell_name, digest, parameters
+from smoothray.records.cells import Cell, by_cell, cell_name, digest, parameters
 from smoothray.errors import StudyError
-from smoothray.plan import Key
-from smoothray.records import Record, read_parquet, write_parquet
+from smoothray.study.plan import Key
+from smoothray.records.schema import Record, read_parquet, write_parquet
 
 TABLE = "trials.parquet"
 IDENTITY = "smoothray.identity"

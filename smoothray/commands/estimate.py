@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from smoothray.datasets import Dataset
+from smoothray.distillation.distil import distil
+from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError
 from smoothray.penalties import PENALTIES
-from smoothray.plan import Job
-from smoothray.records import Record
+from smoothray.records.schema import Record
 from smoothray.study import Study
-from smoothray.trial import Trial, distil
+from smoothray.study.plan import Job
 
 START_SECONDS = 12.0
 """What starting Ray, Tune and the students' processes takes before the first fit."""
@@ -87,7 +88,7 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
     """
     import torch
 
-    from smoothray.teachers.teach import teach
+    from smoothray.distillation.teaching import teach
 
     torch.set_num_threads(1)
     ending = time.monotonic() + seconds

@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from smoothray.errors import SmoothrayError, StudyError
+from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.penalties import PENALTIES
-from smoothray.settings import (
+from smoothray.study.settings import (
     Axis,
     Strengths,
     Strict,
@@ -114,8 +114,6 @@ class Study(Strict):
     @field_validator("penalties", mode="before")
     @classmethod
     def _known_penalties(cls, raw: Any) -> Any:
-        from smoothray.datasets.specs import did_you_mean
-
         if not isinstance(raw, Mapping):
             raise ValueError("write each penalty with its strengths, as in 'jacobian: [0.01, 0.1]'")
         searched = [name for name, penalty in PENALTIES.items() if penalty.has_strength()]
@@ -243,8 +241,6 @@ def _lies_within(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> 
 
 def _explain(error: ValidationError) -> list[str]:
     """Pydantic's errors in plain words, each with the place in the file."""
-    from smoothray.datasets.specs import did_you_mean
-
     lines = []
     items = error.errors()
     for item in items:

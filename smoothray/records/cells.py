@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from smoothray.plan import Arm, Key
-from smoothray.records import Record
+from smoothray.study.plan import Arm, Key
+from smoothray.records.schema import Record
 
 Cell = tuple[str, Arm, str]
 

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from smoothray.cells import Cell, by_cell
+from smoothray.records.cells import Cell, by_cell
 from smoothray.errors import StudyError
-from smoothray.journal import Journal
-from smoothray.plan import Key
-from smoothray.records import Record
-from smoothray.tracking import Tracker
+from smoothray.records.journal import Journal
+from smoothray.study.plan import Key
+from smoothray.records.schema import Record
+from smoothray.records.tracker import Tracker
 
 BATCH = 50
 RETRY_SECONDS = 10.0

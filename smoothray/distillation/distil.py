@@ -1,4 +1,4 @@
-"""One trial, pure Python: split and scale the data, then distil a teacher's lesson and score the result."""
+"""Distil what a teacher says on a trial into a formula, and score it."""
 
 from __future__ import annotations
 
@@ -9,107 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sympy import Expr
 
-from smoothray.datasets import Dataset, Scaler, TargetScaler, augment, split
+from smoothray.distillation.trial import PARTS, Array, TeacherOutputs, Trial
 from smoothray.errors import StudentError, TeacherError
 from smoothray.formulas import Program, round_constants, to_latex, to_mathml, to_text, unscale
-from smoothray.scores import mean_squared_error, r2, sobolev_error
-from smoothray.seeds import generator, seed
-from smoothray.smoothness import alignment, largest_gradient, mean_squared_jacobian
+from smoothray.metrics.scores import mean_squared_error, r2, sobolev_error
+from smoothray.metrics.smoothness import alignment, largest_gradient, mean_squared_jacobian
 from smoothray.students import Candidate, Student, select
 
-Array = NDArray[np.float64]
 logger = logging.getLogger(__name__)
-PARTS = ("train", "val", "test")
 ROUNDING = 1e-5
 """Largest change of a prediction that rounding a formula's constants may make, in standard deviations."""
 
 AGREEMENT = 1e-3
 """Largest root mean square difference of a formula from the student's own, on the standard scale."""
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One split of one data set. `raw` is in the data's units; x and y are standardised on train alone.
-
-    weights: the rows' weights for each part, of mean 1; None: all count the same.
-    """
-
-    dataset: Dataset
-    number: int
-    seed: int
-    raw: dict[str, Array]
-    x: dict[str, Array]
-    y: dict[str, Array]
-    x_scaler: Scaler
-    y_scaler: TargetScaler
-    weights: dict[str, Array] | None = None
-
-    @classmethod
-    def of(cls, dataset: Dataset, number: int, seed: int) -> Trial:
-        """A study's trial: the rows are split by its seed, the data set's name and the trial's number."""
-        rows = split(len(dataset.y), dataset.name, number, seed)
-        return cls.on(dataset, number, seed, {part: getattr(rows, part) for part in PARTS})
-
-    @classmethod
-    def on(
-        cls,
-        dataset: Dataset,
-        number: int,
-        seed: int,
-        index: Mapping[str, NDArray[np.int64]],
-        weights: Array | None = None,
-    ) -> Trial:
-        """A trial on given rows. index: the rows of each of PARTS. weights: (n,), of all rows."""
-        x_scaler = Scaler.fit(dataset.X[index["train"]])
-        y_scaler = TargetScaler.fit(dataset.y[index["train"]])
-        return cls(
-            dataset,
-            number,
-            seed,
-            {part: dataset.X[i] for part, i in index.items()},
-            {part: x_scaler.transform(dataset.X[i]) for part, i in index.items()},
-            {part: y_scaler.transform(dataset.y[i]) for part, i in index.items()},
-            x_scaler,
-            y_scaler,
-            None if weights is None else {p: _of_mean_1(weights[i]) for p, i in index.items()},
-        )
-
-    def new_points(self, k: int) -> Array:
-        """k new standardised inputs per training row, (k·n, d); the same for every arm of the trial."""
-        rng = generator(self.seed, self.dataset.name, self.number, "augment", k)
-        return augment(self.x["train"], k, rng)
-
-    @property
-    def student_seed(self) -> int:
-        return seed(self.seed, self.dataset.name, self.number, "student")
-
-    def teacher_seeds(self, ensemble: int) -> list[int]:
-        names = (self.seed, self.dataset.name, self.number, "teacher")
-        return [seed(*names, member) for member in range(ensemble)]
-
-
-@dataclass(frozen=True, eq=False)
-class Lesson:
-    """What a teacher hands to its students, all standardised.
-
-    outputs: its predictions for each part, (n_part,). new: for each k its labels of `new_points(k)`.
-    jacobian, gradient_max: on the test rows; nan where a teacher gives no gradients. spectral: the layers'
-    bound, None where there is none. seconds: its share of the bank's training time. gradients: on the test
-    rows, (n_test, d). slopes: where a student is to match them, those on the train rows and, by k, on
-    `new_points(k)`.
-    """
-
-    outputs: dict[str, Array]
-    new: dict[int, Array]
-    jacobian: float
-    gradient_max: float
-    spectral: float | None
-    seconds: float
-    gradients: Array | None = field(default=None, repr=False)
-    slopes: dict[str | int, Array] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +37,9 @@ class Member:
 
 
 def distil(
-    trial: Trial, lesson: Lesson | None, k: int, student: Student, selection: str
+    trial: Trial, teacher: TeacherOutputs | None, k: int, student: Student, selection: str
 ) -> dict[str, Any]:
-    """Fit a student to a lesson (to the labels if there is none) and score the formula it comes to.
+    """Fit a student to a teacher (to the labels if there is none) and score the formula it comes to.
 
     k: new points per training row. selection: "fidelity", "accuracy" or "native"; or "sobolev", which also
     asks how well gradients match, on the test part: for trials whose test part is their validation rows.
@@ -136,13 +50,13 @@ def distil(
     Raises StudentError if no formula comes of it.
     """
     started = time.perf_counter()
-    inputs, target = trial.x["train"], (lesson.outputs if lesson else trial.y)["train"]
-    if lesson and k:
+    inputs, target = trial.x["train"], (teacher.outputs if teacher else trial.y)["train"]
+    if teacher and k:
         inputs = np.concatenate([inputs, trial.new_points(k)])
-        target = np.concatenate([target, lesson.new[k]])
+        target = np.concatenate([target, teacher.new[k]])
     more = {}
-    if selection == "sobolev" and student.matches_slopes and lesson and lesson.slopes:
-        parts = [lesson.slopes["train"], *([lesson.slopes[k]] if k else [])]
+    if selection == "sobolev" and student.matches_slopes and teacher and teacher.slopes:
+        parts = [teacher.slopes["train"], *([teacher.slopes[k]] if k else [])]
         more["slopes"] = np.concatenate(parts)
     names = trial.dataset.feature_names
     candidates = student.fit(inputs, target, names, trial.student_seed, **more)
@@ -153,17 +67,17 @@ def distil(
             "please report this with the data"
         )
     aims = {"accuracy": trial.y["val"]}
-    if lesson:
-        aims["fidelity"] = lesson.outputs["val"]
+    if teacher:
+        aims["fidelity"] = teacher.outputs["val"]
     weights = trial.weights["val"] if trial.weights else None
     losses = {
         aim: [mean_squared_error(values, member.outputs["val"], weights) for member in members]
         for aim, values in aims.items()
     }
     # Without a teacher the labels are what there is to be faithful to.
-    rule = "accuracy" if selection in ("fidelity", "sobolev") and not lesson else selection
-    if rule == "sobolev" and lesson:
-        losses["sobolev"] = [_sobolev(lesson, member) for member in members]
+    rule = "accuracy" if selection in ("fidelity", "sobolev") and not teacher else selection
+    if rule == "sobolev" and teacher:
+        losses["sobolev"] = [_sobolev(teacher, member) for member in members]
     chosen = choose(members, losses, rule)
     front = [
         {
@@ -173,7 +87,7 @@ def distil(
             "loss": member.candidate.loss,
             "native": member.candidate.preferred,
             "chosen": place == chosen,
-            **_scores(trial, lesson, member),
+            **_scores(trial, teacher, member),
             **_validation(losses, place),
             **_smoothness(member),
         }
@@ -192,19 +106,19 @@ def distil(
         "student_seconds": time.perf_counter() - started,
         "front": front,
     }
-    if lesson:
-        fields["alignment"] = alignment(fields["student_jacobian"], lesson.jacobian)
+    if teacher:
+        fields["alignment"] = alignment(fields["student_jacobian"], teacher.jacobian)
     return fields
 
 
-def teacher_fields(trial: Trial, lesson: Lesson) -> dict[str, Any]:
+def teacher_fields(trial: Trial, teacher: TeacherOutputs) -> dict[str, Any]:
     """The fields of a record that the teacher decides."""
     return {
-        **{f"teacher_r2_{part}": r2(trial.y[part], lesson.outputs[part]) for part in PARTS},
-        "teacher_jacobian": lesson.jacobian,
-        "teacher_gradient_max": lesson.gradient_max,
-        "teacher_spectral": lesson.spectral,
-        "teacher_seconds": lesson.seconds,
+        **{f"teacher_r2_{part}": r2(trial.y[part], teacher.outputs[part]) for part in PARTS},
+        "teacher_jacobian": teacher.jacobian,
+        "teacher_gradient_max": teacher.gradient_max,
+        "teacher_spectral": teacher.spectral,
+        "teacher_seconds": teacher.seconds,
     }
 
 
@@ -241,28 +155,25 @@ def _member(trial: Trial, candidate: Candidate) -> Member | None:
     return Member(candidate, expr, outputs, gradients * x.scale / y.scale)
 
 
-def _sobolev(lesson: Lesson, member: Member) -> tuple[float, float]:
-    if lesson.gradients is None:
+def _sobolev(teacher: TeacherOutputs, member: Member) -> tuple[float, float]:
+    if teacher.gradients is None:
         raise TeacherError(
             "selection 'sobolev' compares gradients, and this teacher has none; give a torch module, or "
             "choose by 'accuracy' or 'fidelity'"
         )
-    values = lesson.outputs["test"], member.outputs["test"]
-    return sobolev_error(*values, lesson.gradients, member.gradients)
+    values = teacher.outputs["test"], member.outputs["test"]
+    return sobolev_error(*values, teacher.gradients, member.gradients)
 
 
-def _of_mean_1(weights: Array) -> Array:
-    mean = weights.mean()
-    return weights / mean if mean > 0 else np.ones_like(weights)
-
-
-def _scores(trial: Trial, lesson: Lesson | None, member: Member) -> dict[str, float | None]:
+def _scores(
+    trial: Trial, teacher: TeacherOutputs | None, member: Member
+) -> dict[str, float | None]:
     scores: dict[str, float | None] = {}
     for part in PARTS:
         # Where a formula has no value, a user would fall back on the mean: 0 on the standard scale.
         outputs = np.nan_to_num(member.outputs[part], nan=0.0, posinf=0.0, neginf=0.0)
         scores[f"r2_{part}"] = r2(trial.y[part], outputs)
-        scores[f"fidelity_{part}"] = r2(lesson.outputs[part], outputs) if lesson else None
+        scores[f"fidelity_{part}"] = r2(teacher.outputs[part], outputs) if teacher else None
     return scores
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,22 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from smoothray.errors import TeacherError
+from smoothray.distillation.trial import Array, TeacherOutputs, Trial
+from smoothray.errors import Failure, TeacherError
+from smoothray.metrics.smoothness import largest_gradient, mean_squared_jacobian
 from smoothray.penalties import PENALTIES
-from smoothray.settings import TeacherSettings
-from smoothray.smoothness import largest_gradient, mean_squared_jacobian
+from smoothray.study.settings import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
+from smoothray.teachers.device import choose_device
+from smoothray.teachers.fitted import Teacher
 from smoothray.teachers.mlp import MLP
 from smoothray.teachers.training import Rows, Training
-from smoothray.trial import Lesson, Trial
-
-
-def choose_device(device: str) -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one. Raises TeacherError."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TeacherError("teacher.device is 'cuda', but torch sees no GPU here; use auto or cpu")
-    use_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if use_gpu else "cpu")
 
 
 def teach(
@@ -34,14 +29,16 @@ def teach(
     ensemble: int,
     augments: Sequence[int],
     settings: TeacherSettings,
-) -> list[Lesson | str]:
+) -> list[TeacherOutputs | Failure]:
     """Train `ensemble` networks for each trial at its strength, all in one bank.
 
-    Returns a lesson per trial, or the reason why its teacher failed.
+    Returns a outputs per trial, or the reason why its teacher failed.
     """
-    lessons, _ = teach_bank(trials, penalty, strengths, ensemble, augments, settings)
+    all_outputs, _ = teach_bank(trials, penalty, strengths, ensemble, augments, settings)
     # A study chooses nothing by gradients, and they may be large.
-    return [each if isinstance(each, str) else replace(each, gradients=None) for each in lessons]
+    return [
+        each if isinstance(each, Failure) else replace(each, gradients=None) for each in all_outputs
+    ]
 
 
 def teach_bank(
@@ -53,10 +50,10 @@ def teach_bank(
     settings: TeacherSettings,
     factory: Callable[[int], nn.Module] | None = None,
     with_slopes: bool = False,
-) -> tuple[list[Lesson | str], Bank]:
+) -> tuple[list[TeacherOutputs | Failure], Bank]:
     """What `teach` returns, and the bank itself, `ensemble` networks a trial.
 
-    factory: makes a network for so many inputs; the settings' perceptron by default. with_slopes: the lessons
+    factory: makes a network for so many inputs; the settings' perceptron by default. with_slopes: the outputs
     are to hold the gradients on all that students learn from.
     """
     device = choose_device(settings.device)
@@ -80,17 +77,17 @@ def teach_bank(
         [member for trial in trials for member in trial.teacher_seeds(ensemble)],
         Training(settings.steps, settings.learning_rate, settings.patience, settings.batch_size),
     )
-    return _lessons(bank, trials, rows, ensemble, augments, with_slopes), bank
+    return _outputs_by_trial(bank, trials, rows, ensemble, augments, with_slopes), bank
 
 
-def _lessons(
+def _outputs_by_trial(
     bank: Bank,
     trials: Sequence[Trial],
     rows: Rows,
     ensemble: int,
     augments: Sequence[int],
     with_slopes: bool,
-) -> list[Lesson | str]:
+) -> list[TeacherOutputs | Failure]:
     device = rows.x_train.device
 
     def mean_of_members(values: Tensor) -> np.ndarray:
@@ -116,14 +113,14 @@ def _lessons(
             points = _stack([trial.new_points(k) for trial in trials], ensemble, device)
             slopes[k] = mean_of_members(bank.value_and_gradient(points)[1])
     bounds = bank.spectral_bounds()
-    lessons: list[Lesson | str] = []
+    all_outputs: list[TeacherOutputs | Failure] = []
     for place in range(len(trials)):
         members = range(place * ensemble, (place + 1) * ensemble)
         reasons = [bank.failures[m] for m in members if m in bank.failures]
-        lessons.append(
-            reasons[0]
+        all_outputs.append(
+            Failure(reasons[0])
             if reasons
-            else Lesson(
+            else TeacherOutputs(
                 outputs={part: array[place] for part, array in outputs.items()},
                 new={k: array[place] for k, array in new.items()},
                 jacobian=mean_squared_jacobian(gradients[place]),
@@ -135,9 +132,43 @@ def _lessons(
                 slopes={part: array[place] for part, array in slopes.items()} or None,
             )
         )
-    return lessons
+    return all_outputs
 
 
 def _stack(arrays: Sequence[np.ndarray], ensemble: int, device: torch.device) -> Tensor:
     stacked = torch.as_tensor(np.stack(arrays), dtype=torch.float32, device=device)
     return stacked.repeat_interleave(ensemble, 0) if ensemble > 1 else stacked
+
+
+def outputs_of(
+    teacher: Teacher, trial: Trial, augments: Sequence[int], with_slopes: bool = False
+) -> TeacherOutputs:
+    """What a trained teacher teaches on a trial. with_slopes: with the gradients on all that students learn
+    from. Raises TeacherError.
+    """
+    x, y = trial.x_scaler, trial.y_scaler
+
+    def slopes_on(rows: Array) -> Array | None:
+        found = teacher.gradients(rows)
+        return None if found is None else found * x.scale / y.scale
+
+    outputs = {part: y.transform(teacher.predict(rows)) for part, rows in trial.raw.items()}
+    new = {k: y.transform(teacher.predict(x.inverse(trial.new_points(k)))) for k in augments if k}
+    places: dict[str | int, Array] = {"train": trial.raw["train"]}
+    places |= {k: x.inverse(trial.new_points(k)) for k in new}
+    try:
+        gradients = slopes_on(trial.raw["test"])
+        held = {part: slopes_on(rows) for part, rows in places.items()} if with_slopes else {}
+    except TeacherError:
+        gradients, held = None, {}
+    slopes = {part: found for part, found in held.items() if found is not None}
+    return TeacherOutputs(
+        outputs,
+        new,
+        math.nan if gradients is None else mean_squared_jacobian(gradients),
+        math.nan if gradients is None else largest_gradient(gradients),
+        None,
+        0.0,
+        gradients,
+        slopes or None,
+    )

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smoothray.console import StudyProgress, say
+from smoothray.commands.console import StudyProgress, say
 from smoothray.datasets import Dataset, expand, load_dataset
-from smoothray.datasets.specs import did_you_mean
-from smoothray.errors import StudyError
+from smoothray.errors import StudyError, did_you_mean
 from smoothray.penalties import PENALTIES
-from smoothray.plan import Key, jobs
-from smoothray.recorder import Recorder
-from smoothray.records import Record
+from smoothray.records.recorder import Recorder
+from smoothray.records.schema import Record
 from smoothray.search import Search
 from smoothray.study import Study, load_study
+from smoothray.study.plan import Key, jobs
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def run_study(
     """
     study.check()
     if study.teacher.device == "cuda" and "RAY_ADDRESS" not in os.environ:
-        from smoothray.teachers.teach import choose_device
+        from smoothray.teachers.device import choose_device
 
         choose_device("cuda")
     datasets = load_datasets(study, only)
@@ -222,8 +221,8 @@ def study_name(study: str) -> str:
 
 def known_records(name: str) -> tuple[dict[Key, Record], list[dict[str, Any]]]:
     """What is recorded of a study, in the journal or in MLflow, and what its search decided."""
-    from smoothray.journal import Journal
-    from smoothray.tracking import Tracker
+    from smoothray.records.journal import Journal
+    from smoothray.records.tracker import Tracker
 
     found, decisions = {}, []
     for entry in Journal(name).entries():
@@ -244,8 +243,8 @@ def known_records(name: str) -> tuple[dict[Key, Record], list[dict[str, Any]]]:
 
 def recorded_study(study: str) -> tuple[str, list[Record]]:
     """The name and the records of a study, by its file or its name. Raises StudyError if it has none."""
-    from smoothray.journal import Journal
-    from smoothray.tracking import tracking_uri
+    from smoothray.records.journal import Journal
+    from smoothray.records.tracker import tracking_uri
 
     name = study_name(study)
     found, _ = known_records(name)

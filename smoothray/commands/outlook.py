@@ -6,15 +6,15 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from smoothray.console import err, out, rows_table, show
+from smoothray.commands.console import err, out, rows_table, show
+from smoothray.commands.estimate import Costs, estimate, measure, recorded_costs, training_rows
+from smoothray.commands.run import known_records, load_datasets
 from smoothray.datasets import Dataset, expand
-from smoothray.estimate import Costs, estimate, measure, recorded_costs, training_rows
-from smoothray.plan import Arm, Job, Key, jobs
-from smoothray.records import Record
-from smoothray.running import known_records, load_datasets
+from smoothray.records.schema import Record
 from smoothray.search import Search
 from smoothray.search.search import Decision
 from smoothray.study import Study
+from smoothray.study.plan import Arm, Job, Key, jobs
 
 
 def plan(

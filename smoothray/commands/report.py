@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smoothray.console import err, out, say
+from smoothray.commands.console import err, out, say
+from smoothray.commands.run import study_name
 from smoothray.errors import StudyError
-from smoothray.running import study_name
 
 
 def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -> None:
@@ -60,7 +60,7 @@ def _hint(from_file: bool) -> str:
     """What to do about records that are not there."""
     if from_file:
         return ""
-    from smoothray.tracking import known_studies
+    from smoothray.records.tracker import known_studies
 
     known = known_studies()
     return "; " + (
@@ -71,7 +71,7 @@ def _hint(from_file: bool) -> str:
 
 
 def _log(name: str, label: str, folder: Path, files: tuple[Path, ...]) -> None:
-    from smoothray.tracking import Tracker
+    from smoothray.records.tracker import Tracker
 
     tracker = Tracker(name)
     try:

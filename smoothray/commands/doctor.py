@@ -69,7 +69,7 @@ def _sources() -> Iterator[Finding]:
 
 def _mlflow() -> Finding:
     from smoothray.errors import SmoothrayError
-    from smoothray.tracking import reachable, tracking_uri
+    from smoothray.records.tracker import reachable, tracking_uri
 
     try:
         reachable()

@@ -162,7 +162,7 @@ def share(value: float) -> str:
 
 def arm_text(row: dict[Any, Any]) -> str:
     """An arm as text: plain distillation is `none`, the fit without a teacher `direct`."""
-    from smoothray.plan import Arm
+    from smoothray.study.plan import Arm
 
     strength = None if row["strength"] is None or math.isnan(row["strength"]) else row["strength"]
     return str(Arm(row["penalty"], strength, int(row["augment"]), int(row["ensemble"])))

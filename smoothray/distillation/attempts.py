@@ -11,13 +11,20 @@ from typing import Any
 
 import joblib
 
-from smoothray.datasets.specs import did_you_mean
-from smoothray.errors import SmoothrayError, StudentError, StudyError, TeacherError
+from smoothray.distillation.distil import distil, teacher_fields
+from smoothray.distillation.trial import TeacherOutputs, Trial
+from smoothray.errors import (
+    Failure,
+    SmoothrayError,
+    StudentError,
+    StudyError,
+    TeacherError,
+    did_you_mean,
+)
 from smoothray.penalties import PENALTIES
-from smoothray.plan import Arm
-from smoothray.settings import StudentSettings, TeacherSettings, default_strengths
 from smoothray.students import Student
-from smoothray.trial import Lesson, Trial, distil, teacher_fields
+from smoothray.study.plan import Arm
+from smoothray.study.settings import StudentSettings, TeacherSettings, default_strengths
 
 AUTO_PENALTIES = ("none", "jacobian", "lipschitz")
 logger = logging.getLogger(__name__)
@@ -27,7 +34,7 @@ logger = logging.getLogger(__name__)
 class Attempt:
     """One arm on one trial. teacher: a `smoothray.teachers.fitted.Teacher`; None for the direct fit.
 
-    fields: those of a record (see `smoothray.trial`).
+    fields: those of a record (see `smoothray.distillation.trial`).
     """
 
     arm: Arm
@@ -112,23 +119,25 @@ def attempt_all(
     with_slopes = selection == "sobolev" and built.matches_slopes
     taught = _taught(trials, arms, teacher, factory, trained, with_slopes)
     work = [
-        (trials[place], arm, lesson, network)
-        for place, arm, lesson, network in taught
-        if not isinstance(lesson, str)
+        (trials[place], arm, outputs, network)
+        for place, arm, outputs, network in taught
+        if not isinstance(outputs, Failure)
     ]
-    reasons = [(arm, lesson) for _, arm, lesson, _ in taught if isinstance(lesson, str)]
+    reasons = [
+        (arm, outputs.reason) for _, arm, outputs, _ in taught if isinstance(outputs, Failure)
+    ]
     if not work:
         raise TeacherError(f"no teacher could be trained; {_told(reasons)}")
     count = f"{len(work)} formula{'s' * (len(work) > 1)}"
     logger.info("fitting %s with %s (%s)", count, student.name, student.budget)
-    calls = [(trial, lesson, arm.augment, built, selection) for trial, arm, lesson, _ in work]
+    calls = [(trial, outputs, arm.augment, built, selection) for trial, arm, outputs, _ in work]
     found: list[list[Attempt]] = [[] for _ in trials]
-    for (trial, arm, lesson, network), fields in zip(work, _fit_all(calls, n_jobs), strict=True):
-        if isinstance(fields, str):
-            reasons.append((arm, fields))
+    for (trial, arm, outputs, network), fields in zip(work, _fit_all(calls, n_jobs), strict=True):
+        if isinstance(fields, Failure):
+            reasons.append((arm, fields.reason))
             continue
         about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
-        known = teacher_fields(trial, lesson) if lesson else {}
+        known = teacher_fields(trial, outputs) if outputs else {}
         place = next(i for i, other in enumerate(trials) if other is trial)
         found[place].append(Attempt(arm, network, {**about, **known, **fields}))
     for attempts in found:
@@ -153,7 +162,7 @@ def _told(reasons: Sequence[tuple[Arm, str]]) -> str:
 
 
 Taught = tuple[int, Arm, Any, Any]
-"""A trial's place, an arm, its lesson (None: the labels; a text: why there is none) and its teacher."""
+"""A trial's place, an arm, its outputs (None: the labels; a Failure: there are none) and its teacher."""
 
 
 def _taught(
@@ -169,11 +178,11 @@ def _taught(
         alike = [arm for arm in arms if arm.penalty == penalty]
         pairs = [(place, arm) for place in range(len(trials)) for arm in alike]
         if trained is not None:
-            from smoothray.teachers.fitted import lesson_of
+            from smoothray.distillation.teaching import outputs_of
 
             for place, arm in pairs:
-                lesson = lesson_of(trained[place], trials[place], [arm.augment], with_slopes)
-                found.append((place, arm, lesson, trained[place]))
+                outputs = outputs_of(trained[place], trials[place], [arm.augment], with_slopes)
+                found.append((place, arm, outputs, trained[place]))
         elif not PENALTIES[penalty].has_teacher:
             found += [(place, arm, None, None) for place, arm in pairs]
         else:
@@ -182,7 +191,7 @@ def _taught(
             except (
                 TeacherError
             ) as error:  # a network that one penalty does not suit may suit others
-                found += [(place, arm, str(error), None) for place, arm in pairs]
+                found += [(place, arm, Failure(str(error)), None) for place, arm in pairs]
     return found
 
 
@@ -195,14 +204,14 @@ def _trained(
     with_slopes: bool,
 ) -> Iterator[Taught]:
     """All teachers of one penalty, in one bank."""
+    from smoothray.distillation.teaching import teach_bank
     from smoothray.teachers.fitted import InDataUnits, Teacher
-    from smoothray.teachers.teach import teach_bank
     from smoothray.teachers.training import one_thread
 
     logger.info("training %d teacher%s: %s", len(pairs), "s" * (len(pairs) > 1), penalty)
     members = settings.ensemble[0]
     with one_thread():
-        lessons, bank = teach_bank(
+        all_outputs, bank = teach_bank(
             [trials[place] for place, _ in pairs],
             penalty,
             [arm.strength or 0.0 for _, arm in pairs],
@@ -212,36 +221,36 @@ def _trained(
             factory,
             with_slopes,
         )
-    for i, ((place, arm), lesson) in enumerate(zip(pairs, lessons, strict=True)):
+    for i, ((place, arm), outputs) in enumerate(zip(pairs, all_outputs, strict=True)):
         networks = [bank.module(m) for m in range(i * members, (i + 1) * members)]
         trial = trials[place]
         module = InDataUnits(networks, trial.x_scaler, trial.y_scaler).eval()
-        yield place, arm, lesson, Teacher(module)
+        yield place, arm, outputs, Teacher(module)
 
 
-def _fit_all(calls: Sequence[Any], n_jobs: int | None) -> list[dict[str, Any] | str]:
+def _fit_all(calls: Sequence[Any], n_jobs: int | None) -> list[dict[str, Any] | Failure]:
     workers = min(joblib.effective_n_jobs(n_jobs), len(calls))
     if workers == 1 and not calls[0][3].needs_own_process:
         return [_fit(*call) for call in calls]
     from joblib.externals.loky import get_reusable_executor
 
-    found: list[dict[str, Any] | str] = []
+    found: list[dict[str, Any] | Failure] = []
     with get_reusable_executor(max_workers=workers) as processes:
         for future in [processes.submit(_fit, *call) for call in calls]:
             try:
                 found.append(future.result())
             except RuntimeError as error:  # its process died
-                found.append(f"{type(error).__name__}: {error}")
+                found.append(Failure(f"{type(error).__name__}: {error}"))
     return found
 
 
 def _fit(
-    trial: Trial, lesson: Lesson | None, k: int, student: Student, selection: str
-) -> dict[str, Any] | str:
+    trial: Trial, outputs: TeacherOutputs | None, k: int, student: Student, selection: str
+) -> dict[str, Any] | Failure:
     """The fields of a record, or why there is no formula."""
     try:
-        return distil(trial, lesson, k, student, selection)
+        return distil(trial, outputs, k, student, selection)
     except SmoothrayError as error:
-        return str(error)
+        return Failure(str(error))
     except Exception as error:  # one arm's failure must not end the others
-        return f"{type(error).__name__}: {error}"
+        return Failure(f"{type(error).__name__}: {error}")

@@ -13,11 +13,11 @@ import pandas as pd
 from rich.markup import escape
 
 import smoothray
-from smoothray.console import number, out, rows_table, show
+from smoothray.commands.console import number, out, rows_table, show
 from smoothray.datasets import Dataset, split
-from smoothray.distiller import SymbolicDistiller
-from smoothray.plan import Arm
-from smoothray.scores import r2
+from smoothray.distillation.distiller import SymbolicDistiller
+from smoothray.metrics.scores import r2
+from smoothray.study.plan import Arm
 
 
 @dataclass(frozen=True, eq=False)

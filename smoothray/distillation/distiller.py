@@ -16,15 +16,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
-from smoothray.datasets.specs import did_you_mean
-from smoothray.distillation import Attempt, attempt_all, candidate_arms
-from smoothray.errors import SmoothrayError, StudyError
+from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
+from smoothray.distillation.trial import Trial
+from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.formulas import Program, parse, to_latex, to_python
-from smoothray.plan import Arm
 from smoothray.seeds import generator
-from smoothray.settings import StudentSettings, TeacherSettings
-from smoothray.study import validated
-from smoothray.trial import Trial
+from smoothray.study.plan import Arm
+from smoothray.study.settings import StudentSettings, TeacherSettings
+from smoothray.study.study import validated
 
 if TYPE_CHECKING:
     from torch import nn
@@ -236,7 +235,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """The formula as a torch module (n, d) -> (n,) in double precision, its constants parameters; one for
         each target of several.
         """
-        from smoothray.formula_module import FormulaModule
+        from smoothray.formulas.module import FormulaModule
 
         check_is_fitted(self)
         return self._shaped([FormulaModule(expr, self._names) for expr in self._expressions])

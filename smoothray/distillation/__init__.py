@@ -1,0 +1,1 @@
+"""One trial: split, teach, distil, score; and the estimator over it."""

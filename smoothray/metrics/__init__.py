@@ -1,0 +1,1 @@
+"""Scores and measures of smoothness, as pure functions."""
