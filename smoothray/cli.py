@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import smoothray
-from smoothray.errors import SmoothrayError, StudyError
+from smoothray.errors import SmoothrayError, StudyError, plural
 
 app = typer.Typer(
     help="Smooth teachers for symbolic distillation.",
@@ -59,25 +59,31 @@ def run(
     retry_failed: Annotated[bool, typer.Option(help="Try failed trials again.")] = False,
 ) -> None:
     """Run a study, or what is missing of it. Options override the file."""
-    from smoothray.commands.console import say
+    from smoothray.commands.console import reasons, say
     from smoothray.commands.run import run_study
 
     overrides = {"trials": trials, "name": name, "seed": seed}
     settings = {"name": student, "budget": budget, "selection": selection}
     loaded = _load(study, overrides, settings, device)
     only = [part.strip() for part in datasets.split(",") if part.strip()]
-    outcome = run_study(loaded, only, cores=cores, retry_failed=retry_failed)
-    _show(list(outcome.records.values()))
+    result = run_study(loaded, only, cores=cores, retry_failed=retry_failed)
+    _show(list(result.rows.values()))
     me = _this_program()
-    if outcome.stopped:
+    if result.stopped:
         again = shlex.join([me, *sys.argv[1:]])
-        done = len(outcome.wanted) - outcome.missing
-        say(f"Stopped: {done} of {len(outcome.wanted)} fits are recorded. To go on: {again}")
+        done = len(result.wanted) - result.missing
+        say(f"Stopped: {done} of {len(result.wanted)} fits are recorded. To go on: {again}")
         raise typer.Exit(INTERRUPTED)
-    failures = sum(record["status"] == "failed" for record in outcome.records.values())
+    failures = [row for row in result.rows.values() if row["status"] == "failed"]
     if failures:
-        say(f"{failures} trials failed; --retry-failed tries them again. Their reasons: {me} ui")
+        say(f"{plural(len(failures), 'trial')} failed; --retry-failed tries them again:")
+        for reason in reasons(failures):
+            say(f"  {reason}")
     say(f"What it shows: {me} report {loaded.name}    Browse the runs: {me} ui")
+    lost = result.lost_arms
+    if lost:
+        say(f"Every fit failed of {'; '.join(lost)}.")
+        raise typer.Exit(1)
 
 
 def _load(
@@ -144,7 +150,7 @@ def plan(
     ] = 60,
 ) -> None:
     """Say what a study will cost, before anything runs."""
-    from smoothray.commands.outlook import plan as print_plan
+    from smoothray.commands.plan import plan as print_plan
 
     only = [part.strip() for part in datasets.split(",") if part.strip()]
     print_plan(_load(study, {"trials": trials}, {}, None), only, cores, gpus, seconds)
@@ -153,7 +159,7 @@ def plan(
 @app.command()
 def status(study: Annotated[Path, typer.Argument(help="A study file.")]) -> None:
     """Say how far a study is, while it runs or after."""
-    from smoothray.commands.outlook import status as print_status
+    from smoothray.commands.status import status as print_status
 
     print_status(_load(study, {}, {}, None))
 
@@ -242,12 +248,14 @@ def export(
 ) -> None:
     """Write a study's records to one Parquet file, a row a trial."""
     from smoothray.commands.console import say
-    from smoothray.commands.run import recorded_study
+    from smoothray.records.recorded import require_records
     from smoothray.records.schema import write_parquet
+    from smoothray.study.study import study_name
 
     if file.suffix != ".parquet":
         raise StudyError(f"{file} must end in .parquet")
-    name, records = recorded_study(study)
+    name = study_name(study)
+    records = require_records(name, say)
     try:
         write_parquet(records, file)
     except OSError as error:

@@ -34,6 +34,15 @@ class Failure:
     reason: str
 
 
+def plural(count: int, what: str) -> str:
+    """A number of things.
+
+    >>> plural(1, "fit"), plural(1200, "fit")
+    ('1 fit', '1,200 fits')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of an error message that offers the known name nearest to `word`, or nothing.
 

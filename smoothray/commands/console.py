@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -187,3 +187,24 @@ def rows_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     return table
+
+
+def hours(seconds: float) -> str:
+    """A length of time in the unit that suits it.
+
+    >>> hours(40), hours(600), hours(9000)
+    ('40 s', '10 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def reasons(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Why trials failed: a line for each reason, the commonest first.
+
+    >>> reasons([{"status": "failed", "reason": "it hung"}, {"status": "ok", "reason": None}])
+    ['1 × it hung']
+    """
+    counts = Counter(r["reason"] for r in records if r["status"] == "failed")
+    return [f"{count} × {reason}" for reason, count in counts.most_common()]

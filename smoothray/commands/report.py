@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from smoothray.commands.console import err, out, say
-from smoothray.commands.run import study_name
 from smoothray.errors import StudyError
+from smoothray.study.study import study_name
 
 
 def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -> None:

@@ -7,33 +7,68 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from smoothray.commands.console import StudyProgress, say
 from smoothray.datasets import Dataset, expand, load_dataset
-from smoothray.errors import StudyError, did_you_mean
+from smoothray.errors import StudyError, did_you_mean, plural
 from smoothray.penalties import PENALTIES
+from smoothray.records.journal import journal_folder
+from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder
-from smoothray.records.schema import Record
-from smoothray.search import Search
-from smoothray.study import Study, load_study
+from smoothray.records.schema import Record, without_front
+from smoothray.search import Board, Score, Search
+from smoothray.study import Study
 from smoothray.study.plan import Key, jobs
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from ray.tune import ResultGrid
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run came to. wanted: the keys of the part that was asked for. stopped: ended early."""
 
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """What a run came to.
+
+    wanted: the trials of the part that was asked for. rows: their records, without fronts. stopped: whether
+    it was ended early. tune: what Ray Tune says of this run's trials, one for each teacher setting; None
+    where all was recorded before.
+    """
+
+    study: Study
     wanted: list[Key]
-    records: dict[Key, Record]
-    stopped: bool
+    rows: dict[Key, Record] = field(repr=False)
+    stopped: bool = False
+    tune: ResultGrid | None = field(default=None, repr=False)
 
     @property
     def missing(self) -> int:
-        return sum(key not in self.records for key in self.wanted)
+        """How many of the wanted trials have no record."""
+        return sum(key not in self.rows for key in self.wanted)
+
+    @property
+    def lost_arms(self) -> list[str]:
+        """The arms of which every fit failed, each with its data set."""
+        fits: dict[str, list[bool]] = {}
+        for key, row in self.rows.items():
+            fits.setdefault(f"{key.arm} on {key.dataset}", []).append(row["status"] == "failed")
+        return [arm for arm, failed in fits.items() if all(failed)]
+
+    @property
+    def records(self) -> pd.DataFrame:
+        """A row a trial, with the fields of a record but its front and bank."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows.values())).drop(columns="bank", errors="ignore")
+
+    def report(self, folder: Path | str | None = None) -> Path:
+        """Write the study's report into a folder, `STUDY-report` by default; the path of its page."""
+        from smoothray.commands.report import write_report_of
+
+        return write_report_of(self.study.name, None if folder is None else Path(folder))
 
 
 def run_study(
@@ -42,10 +77,11 @@ def run_study(
     *,
     cores: int | None = None,
     retry_failed: bool = False,
-) -> Outcome:
+) -> StudyResult:
     """Run what is not recorded yet of a study, or of some of its data sets.
 
-    only: names of data sets. cores: of this machine, all by default.
+    only: names of data sets. cores: of this machine, all by default. A call that was interrupted (Ctrl-C)
+    returns what there is; the same call goes on.
 
     Raises SmoothrayError for anything that the user can mend, before any work starts.
     """
@@ -56,29 +92,22 @@ def run_study(
         choose_device("cuda")
     datasets = load_datasets(study, only)
     with Recorder(study.name, study.identity(), say) as recorder:
-        refuse_changed_data(recorder.records.values(), datasets)
-        failures = {key for key, r in recorder.records.items() if r["status"] == "failed"}
+        records = recorder.records
+        refuse_changed_data(records.values(), datasets)
+        failures = {key for key, record in records.items() if record["status"] == "failed"}
         again = failures if retry_failed else set()
-        search = Search(study, datasets, recorder.records, recorder.decisions, again)
-        left = say_plan(study, search, recorder.records, again)
-        recorder.start(complete=lambda cell: search.settled(cell[0], cell[1]))
-        stopped = False
-        try:
-            with interruptible():
-                if left:
-                    _work(study, search, datasets, recorder, again, cores)
-        except KeyboardInterrupt:
-            stopped = True
-            say("Stopping: keeping what is recorded …")
-        except BaseException:
-            _finish(recorder, stopped=True)
-            raise
-        _finish(recorder, stopped)
-        wanted = search.known_keys()
-        records = {key: recorder.records[key] for key in wanted if key in recorder.records}
-        if search.stops:
-            say(f"{_counted(search.stops, 'arm')} did not run to the end ({study.scheduler}).")
-    return Outcome(wanted, records, stopped)
+        board = Board(study, map(Score.of, records.values()), again)
+        search = Search(study, datasets, board, recorder.decisions)
+        left = say_plan(study, search, records, again)
+        if not left:
+            recorder.start(complete=lambda cell: search.settled(cell[0], cell[1]))
+            lacking = recorder.finish()
+            say_lacking(lacking, recorder.problem, recorder)
+            wanted = search.known_keys()
+            rows = {key: without_front(records[key]) for key in wanted if key in records}
+            return StudyResult(study, wanted, rows)
+        done = Counter(key.dataset for key in search.known_keys() if board.has(key))
+    return _work(study, search, datasets, recorder, again, done, cores)
 
 
 def _work(
@@ -87,44 +116,62 @@ def _work(
     datasets: Mapping[str, Dataset],
     recorder: Recorder,
     again: Collection[Key],
+    done: Counter[str],
     cores: int | None,
-) -> None:
-    # Ray takes a second to load, which commands that do not run a study should not wait for.
-    from smoothray.scheduling.runner import run_search
+) -> StudyResult:
+    # Ray and Tune take seconds to load, which commands that do not run a study should not wait for.
+    from smoothray.scheduling.run import StudyRun
     from smoothray.scheduling.session import ray_session
 
-    known = search.known_keys()
-    totals = Counter(key.dataset for key in known) + search.to_draw()
-    done = Counter(key.dataset for key in known if key in recorder.records and key not in again)
-    banks = {key: record["bank"] for key, record in recorder.records.items()}
-    with (
-        ray_session(cores),
-        interruptible() as stop,  # once more: Ray has put its own handler in place of ours
-        StudyProgress(totals, done) as progress,
-        closing(run_search(study, search, datasets, banks, again, stop.is_set)) as records,
-    ):
-        try:
-            for record in records:
-                recorder.add(record)
-                for decision in search.decided():
-                    recorder.decide(decision)
-                progress.count(record["dataset"], record["status"] == "failed")
-        finally:
-            for decision in search.decided():
-                recorder.decide(decision)
+    totals = Counter(key.dataset for key in search.known_keys()) + search.to_draw()
+    identity = recorder.identity
+    recorder.forget()  # the recorder's own process reads them again
+    stopped, rows, tune = False, None, None
+    try:
+        # Twice, since Ray puts a handler of its own in place of ours.
+        with interruptible(), ray_session(cores), interruptible() as stop:
+            run = StudyRun(study, search, datasets, identity, again, tune_folder(study.name))
+            try:
+                with StudyProgress(totals, done) as progress:
+                    for score in run.scores(stop.is_set):
+                        progress.count(score.key.dataset, score.value is None)
+            except KeyboardInterrupt:
+                stopped = True
+                say("Stopping: keeping what is recorded …")
+            except BaseException:
+                run.close()
+                run.finish(timeout=5)
+                raise
+            run.close()
+            say_lacking(*run.finish(timeout=5 if stopped else None), recorder)
+            rows, tune = run.rows(search.known_keys()), run.results
+    except KeyboardInterrupt:
+        stopped = True
+    wanted = search.known_keys()
+    if rows is None:  # stopped before anything ran, or once more while it stopped
+        records = read_study(study.name, say).records
+        rows = {key: without_front(records[key]) for key in wanted if key in records}
+    if search.stops:
+        say(f"{plural(search.stops, 'arm')} did not run to the end ({study.scheduler}).")
+    return StudyResult(study, wanted, rows, stopped, tune)
 
 
-def _finish(recorder: Recorder, stopped: bool) -> None:
-    lacking = recorder.finish(timeout=5 if stopped else None)
+def tune_folder(study: str) -> Path:
+    """Where Ray Tune keeps its results of a study: a folder a trial, for its users and for TensorBoard."""
+    return journal_folder() / "tune" / study
+
+
+def say_lacking(lacking: int, problem: str | None, recorder: Recorder) -> None:
+    """Say what MLflow has not got, if anything."""
     if lacking:
-        why = f" ({recorder.problem})" if recorder.problem else ""
+        why = f" ({problem})" if problem else ""
         say(
             f"{lacking} records are not in MLflow at {recorder.tracker.uri} yet{why}. They are kept in "
             f"{recorder.journal.path} and delivered when the study is started again."
         )
-    elif recorder.problem:
+    elif problem:
         say(
-            f"MLflow lacks some tables of records ({recorder.problem}); "
+            f"MLflow lacks some tables of records ({problem}); "
             "they are written when the study is started again."
         )
 
@@ -181,16 +228,12 @@ def say_plan(
     before = f", {whole - left} recorded already" if left < whole else ""
     most = "at most " if study.scheduler != "none" else ""
     say(
-        f"{study.name}: {_counted(datasets, 'data set')} × {_counted(arms, 'arm')} × "
+        f"{study.name}: {plural(datasets, 'data set')} × {plural(arms, 'arm')} × "
         + (f"{students} students × " if students > 1 else "")
-        + f"{_counted(trials, 'trial')} = {_counted(whole, 'fit')}{before}; "
-        f"to do: {most}{_counted(left, 'fit')} and {_counted(training, 'bank')} of teachers."
+        + f"{plural(trials, 'trial')} = {plural(whole, 'fit')}{before}; "
+        f"to do: {most}{plural(left, 'fit')} and {plural(training, 'bank')} of teachers."
     )
     return left
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 @contextmanager
@@ -205,52 +248,12 @@ def interruptible() -> Iterator[threading.Event]:
         wanted.set()
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():
+        yield wanted  # signals are the main thread's
+        return
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield wanted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def study_name(study: str) -> str:
-    """The name of a study that is given by its file or its name."""
-    is_file = Path(study).suffix in (".yaml", ".yml") or Path(study).is_file()
-    return load_study(study).name if is_file else study
-
-
-def known_records(name: str) -> tuple[dict[Key, Record], list[dict[str, Any]]]:
-    """What is recorded of a study, in the journal or in MLflow, and what its search decided."""
-    from smoothray.records.journal import Journal
-    from smoothray.records.tracker import Tracker
-
-    found, decisions = {}, []
-    for entry in Journal(name).entries():
-        if entry["kind"] == "record":
-            found[Key.of(entry["record"])] = entry["record"]
-        elif entry["kind"] == "decision":
-            decisions.append(entry["decision"])
-    tracker = Tracker(name)
-    try:
-        if tracker.open():
-            for record in tracker.records(found):
-                found.setdefault(Key.of(record), record)
-            decisions += [d for d in tracker.decisions() if d not in decisions]
-    except ConnectionError as error:
-        say(f"{error}. Reading the journal alone.")
-    return found, decisions
-
-
-def recorded_study(study: str) -> tuple[str, list[Record]]:
-    """The name and the records of a study, by its file or its name. Raises StudyError if it has none."""
-    from smoothray.records.journal import Journal
-    from smoothray.records.tracker import tracking_uri
-
-    name = study_name(study)
-    found, _ = known_records(name)
-    if not found:
-        raise StudyError(
-            f"no records of a study '{name}' in {Journal(name).path} or in MLflow at {tracking_uri()}; "
-            "run it first, or set MLFLOW_TRACKING_URI to where it was recorded"
-        )
-    return name, list(found.values())

@@ -12,6 +12,7 @@ from smoothray.errors import StudyError
 from smoothray.records.journal import Journal
 from smoothray.study.plan import Key
 from smoothray.records.schema import Record
+from smoothray.records.recorded import Recorded
 from smoothray.records.tracker import Tracker
 
 BATCH = 50
@@ -31,11 +32,8 @@ class Recorder:
         self.study, self.identity, self.say = study, identity, say
         self.journal = Journal(study)
         self.tracker = Tracker(study)
-        self.records: dict[Key, Record] = {}
-        self.decisions: list[dict[str, Any]] = []
-        self.delivered: set[Key] = set()
+        self.recorded = Recorded()
         self._in_doubt: set[Key] = set()
-        self._all_in_doubt = True
         self._met = False
         self._queue: queue.Queue[Record | None] = queue.Queue()
         self._complete: Callable[[Cell], bool] = lambda cell: True
@@ -43,6 +41,19 @@ class Recorder:
         self._changed: set[Cell] = set()
         self._changing = threading.Lock()
         self._problem: str | None = None
+
+    @property
+    def records(self) -> dict[Key, Record]:
+        return self.recorded.records
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        return self.recorded.decisions
+
+    @property
+    def delivered(self) -> set[Key]:
+        """The keys whose latest record is in MLflow."""
+        return self.recorded.delivered
 
     def __enter__(self) -> Recorder:
         """Raises StudyError where the same name stands for another study."""
@@ -88,6 +99,10 @@ class Recorder:
         if decision["what"] == "stopped":
             self._note(cell for cell in by_cell(dict(self.records)) if _about(decision, cell))
 
+    def forget(self) -> None:
+        """Let the records go; they are on disk."""
+        self.recorded = Recorded()
+
     def finish(self, timeout: float | None = None) -> int:
         """Deliver what is left; returns how many records MLflow still lacks."""
         self._queue.put(None)
@@ -100,50 +115,29 @@ class Recorder:
         return self._problem
 
     def _load(self) -> None:
-        recorded = None
-        by_name: dict[str, Key] = {}
-        for entry in self.journal.entries():
-            # Without a journal nothing says which trials were delivered but are in no table yet.
-            self._all_in_doubt = False
-            if entry["kind"] == "study":
-                recorded = entry["identity"]
-            elif entry["kind"] == "record":
-                key = Key.of(entry["record"])
-                self.records[key] = entry["record"]
-                by_name[str(key)] = key
-                self.delivered.discard(key)
-            elif entry["kind"] == "decision":
-                self.decisions.append(entry["decision"])
-            elif entry["kind"] == "delivered" and entry["to"] == self.tracker.uri:
-                self.delivered |= {by_name[name] for name in entry["keys"] if name in by_name}
-        if recorded is not None:
-            self.identity = continued(self.study, recorded, self.identity)
+        self.recorded.add_journal(self.journal, self.tracker.uri)
+        journaled = self.recorded.identity
+        self._continue()
         try:
             self._meet()
         except ConnectionError as error:
             self.say(
                 f"{error}. The study runs all the same; its records wait in {self.journal.path}."
             )
-        if recorded != self.identity:
+        if journaled != self.identity:
             self.journal.append("study", identity=self.identity)
 
     def _meet(self) -> None:
         """Look at MLflow for the first time, and take in the records that it alone holds."""
-        if self.tracker.open():
-            recorded = self.tracker.identity()
-            if recorded is not None:
-                self.identity = continued(self.study, recorded, self.identity)
-            for record in self.tracker.records(self.records):
-                key = Key.of(record)
-                if key not in self.records:
-                    self.records[key] = record
-                    self.delivered.add(key)
-            # What the journal has lost; the order in which strengths were drawn is not kept here.
-            self.decisions += [d for d in self.tracker.decisions() if d not in self.decisions]
-        else:
-            self.delivered.clear()
-            self._all_in_doubt = False
+        self.tracker.reach()
+        self.recorded.add_mlflow(self.tracker)
+        self._continue()
         self._met = True
+
+    def _continue(self) -> None:
+        """Raises StudyError where what is recorded is another study of this name."""
+        if self.recorded.identity is not None:
+            self.identity = continued(self.study, self.recorded.identity, self.identity)
 
     def _reach(self) -> None:
         """Make sure of the study's experiment in MLflow, which may have been away at the start."""
@@ -187,14 +181,15 @@ class Recorder:
             waiting.append(item)
 
     def _try(self, batch: Iterable[Record]) -> bool:
-        batch = list(batch)
-        keys = [Key.of(record) for record in batch]
+        # A trial may have been tried again while its first record waited: the later one counts.
+        latest = {Key.of(record): record for record in batch}
+        keys, batch = list(latest), list(latest.values())
         try:
             self._reach()
             doubtful: list[Record] = []
             certain: list[Record] = []
             for record, key in zip(batch, keys, strict=True):
-                in_doubt = self._all_in_doubt or key in self._in_doubt
+                in_doubt = self.recorded.uncertain or key in self._in_doubt
                 (doubtful if in_doubt else certain).append(record)
             # Until this batch is through, a second try must look for what the first one left.
             self._in_doubt |= set(keys)
@@ -205,7 +200,7 @@ class Recorder:
             self._problem = " ".join(str(error).split())[:300]
             return False
         self._problem = None
-        self.delivered |= set(keys)
+        self.delivered.update(keys)
         self._in_doubt -= set(keys)
         self._note(key.cell for key in keys)
         self._finish_cells(cell for cell in self._noted() if self._complete(cell))

@@ -52,6 +52,7 @@ SCHEMA = pa.schema(
         ("n_val", WHOLE),
         ("n_test", WHOLE),
         ("version", TEXT),
+        ("versions", TEXT),
         ("status", TEXT),
         ("reason", TEXT),
         *[(f"teacher_r2_{part}", REAL) for part in _PARTS],
@@ -76,7 +77,8 @@ SCHEMA = pa.schema(
     ]
 )
 """A record's fields. status: "ok" or "failed", then with a reason. fingerprint: of the data set.
-bank: the trials whose teachers were trained together. undefined_test: test rows without a value."""
+versions: of all
+that it was made with but smoothray. bank: the trials whose teachers were trained together. undefined_test: test rows without a value."""
 
 Record = dict[str, Any]
 
@@ -88,6 +90,7 @@ def new_record(
     fingerprint: str,
     bank: Iterable[int],
     selection: str,
+    versions: str = "",
 ) -> Record:
     """A record with its key and every other field empty; status "ok"."""
     known = {
@@ -101,6 +104,7 @@ def new_record(
         "trial": key.trial,
         **{f"n_{part}": sizes[part] for part in _PARTS},
         "version": importlib.metadata.version("smoothray"),
+        "versions": versions or None,
         "status": "ok",
         "selection": selection,
         "fingerprint": fingerprint,
@@ -113,6 +117,11 @@ def new_record(
 def failed(record: Record, reason: str) -> Record:
     """The same record as failed. What it had scored by then stays."""
     return {**record, "status": "failed", "reason": " ".join(reason.split())[:500]}
+
+
+def without_front(record: Record) -> Record:
+    """The same record without what makes it large."""
+    return {name: value for name, value in record.items() if name != "front"}
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:

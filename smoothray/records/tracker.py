@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from smoothray.records.cells import Cell, by_cell, cell_name, digest, parameters
 from smoothray.errors import StudyError
@@ -59,12 +60,21 @@ class Tracker:
         self._tables: dict[str, str] = {}
         self._decisions: list[dict[str, Any]] = []
 
+    def reach(self) -> None:
+        """Make sure that MLflow can be used, which makes its database where there is none.
+
+        Raises StudyError for an address that MLflow does not take; ConnectionError where it cannot be reached now.
+        """
+        self._connect()
+
     def open(self) -> bool:
-        """Look for the study's experiment; False if there is none yet.
+        """Look for the study's experiment; False if there is none yet. Makes no database.
 
         Raises StudyError for an address that MLflow does not take or an experiment in its trash;
         ConnectionError where MLflow cannot be reached now.
         """
+        if self._client is None and not there_is_a_database(self.uri):
+            return False
         client = self._connect()
         try:
             experiment = client.get_experiment_by_name(self.study)
@@ -103,6 +113,7 @@ class Tracker:
     def create(self, identity: Mapping[str, Any]) -> None:
         """Create the study's experiment if there is none, and keep its identity there."""
         tag = json.dumps(identity, sort_keys=True)
+        self.reach()
         if self._experiment is None and not self.open():
             tags = {IDENTITY: tag, **TABLE_OF_RUNS}
             self._experiment = self._client.create_experiment(self.study, tags=tags)
@@ -269,22 +280,25 @@ class Tracker:
 
 def known_studies() -> list[str]:
     """The names of the studies in MLflow; none where it cannot be asked."""
-    uri = tracking_uri()
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if not there_is_a_database(tracking_uri()):
         return []
     try:
-        found = Tracker("")._connect().search_experiments()
+        experiments = Tracker("")._connect().search_experiments()
     except Exception:
         return []
-    return sorted(experiment.name for experiment in found if IDENTITY in experiment.tags)
+    return sorted(experiment.name for experiment in experiments if IDENTITY in experiment.tags)
 
 
 def reachable() -> None:
     """Raises StudyError or ConnectionError where MLflow cannot be used; creates no database."""
-    uri = tracking_uri()
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        return
     Tracker("smoothray-doctor").open()
+
+
+def there_is_a_database(uri: str) -> bool:
+    """Whether an address may hold runs: a server, or a file that exists. MLflow would make an empty one."""
+    if not uri.startswith("sqlite:///"):
+        return True
+    return Path(unquote(uri.removeprefix("sqlite:///")).partition("?")[0]).exists()
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The only code that imports ray: teachers and students as long-lived actors, one loop for both.
+"""The only code that imports ray: Tune's trials train the teachers, a pool of actors fits the formulas.
 
 Each process loads what it needs of this package, no more: the light ones are up sooner.
 """

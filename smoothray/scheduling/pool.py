@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ObjectLostError, RayError, RayTaskError
 
 from smoothray.records.schema import Record, failed
-from smoothray.scheduling.workers import start_student
+from smoothray.scheduling.cluster import LOOK_SECONDS
+from smoothray.scheduling.students import start_student
 from smoothray.study.plan import Key
 from smoothray.study.settings import StudentSettings
 
 DEATHS_ALLOWED = 2
 FITS_AT_LEAST, ROOM = 50, 512 * 2**20
-"""An actor is replaced after so many fits if it holds over twice its first memory and so many bytes."""
+"""A student is replaced after so many fits if it holds over twice its first memory and so many bytes."""
 START_SECONDS = 900.0
-"""How long an actor may take until it is ready; PySR compiles for some minutes where nothing is cached."""
+"""How long a student may take until it is ready; PySR compiles for some minutes where nothing is cached."""
+ANSWER_SECONDS = 60.0
+"""How long a free student may take to say that it is alive."""
 
 
-@dataclass
+class LostOutputs(Exception):
+    """What a teacher says was lost with its process before a fit could begin."""
+
+
+@dataclass(eq=False)
 class Fit:
-    """One fit to do. dataset and outputs are references to objects in Ray's store."""
+    """One fit to do. dataset and outputs are references to objects in Ray's store.
+
+    deaths: the nodes on which a process died of it, or with it.
+    """
 
     key: Key
     dataset: Any
     outputs: Any
     blank: Record
     timeout: float
-    deaths: int = 0
-    deadline: float = field(default=0.0)
+    deaths: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
-class Actor:
-    """A student actor: its fits so far, and its memory when it was ready and after its last fit."""
+class Student:
+    """A student actor: its node, its fits so far, its memory when it was ready and after its last fit."""
 
     handle: Any
+    node: str = ""
     fits: int = 0
     at_first: int = 0
     now: int = 0
@@ -51,123 +62,185 @@ class Actor:
 
 
 class StudentPool:
-    """Student actors, one a core, for the whole study."""
+    """Students, one a core, for the whole study; an asynchronous actor.
 
-    def __init__(self, students: Sequence[StudentSettings], seed: int) -> None:
-        self.students, self.seed = students, seed
-        self.idle: list[Actor] = []
-        self.starting: dict[Any, tuple[Actor, float]] = {}
-        self.working: dict[Any, tuple[Actor, Fit]] = {}
-        self.failed_starts = 0
-        self.cores = 1
-        self.broken: str | None = None
+    may_grow: whether more students than there are cores are asked for, which has a cluster start more nodes.
+    """
 
-    @property
-    def size(self) -> int:
-        return len(self.idle) + len(self.starting) + len(self.working)
+    def __init__(
+        self,
+        students: Sequence[StudentSettings],
+        seed: int,
+        may_grow: bool,
+        start: Callable[[Sequence[StudentSettings], int], Any] = start_student,
+    ) -> None:
+        self._start = lambda: Student(start(students, seed))
+        self._may_grow = may_grow
+        self._cores = 1
+        self._expected = 0
+        self._queue: deque[Fit] = deque()
+        self._answers: dict[Key, asyncio.Future[Record]] = {}
+        self._news = asyncio.Condition()
+        self._students: set[asyncio.Task[None]] = set()
+        self._growing: asyncio.Future[None] | None = None
+        self._ready = 0
+        self._busy = 0
+        self._failed_starts = 0
+        self._problem: str | None = None
+        self._watch: asyncio.Task[None] | None = None
 
-    def grow(self, waiting: int, cores: int, ahead: int) -> None:
-        """Start actors for the fits that wait, one a core and `ahead` more, which ask for more nodes."""
-        self.cores = cores
-        free = len(self.idle) + len(self.starting)
-        for _ in range(min(waiting - free, cores + ahead - self.size)):
-            self._start()
+    async def expect(self, fits: int) -> None:
+        """Start students for fits that are to come, which takes seconds."""
+        self._expected = fits
+        self._watch = self._watch or asyncio.create_task(self._keep_up())
 
-    @property
-    def waits(self) -> list[Any]:
-        """References of which one will be ready when the pool has news."""
-        return [*self.starting, *self.working]
+    async def fit(self, fit: Fit) -> Record:
+        """The record of a fit, when it is done; a failed one where it comes to nothing.
 
-    def submit(self, fit: Fit) -> None:
-        """Hand a fit to an idle actor."""
-        actor = self.idle.pop()
-        fit.deadline = time.monotonic() + fit.timeout
-        reference = actor.handle.fit.remote(fit.dataset, fit.key, fit.outputs, fit.blank)
-        self.working[reference] = (actor, fit)
-
-    def collect(self, done: Sequence[Any]) -> tuple[list[Record], list[Fit]]:
-        """Take in what is done: records, and fits to try again because their actor died."""
-        records, again = [], []
-        for reference in done:
-            if reference in self.starting:
-                self._take_in(self.starting.pop(reference)[0], reference)
-            elif reference in self.working:
-                actor, fit = self.working.pop(reference)
-                try:
-                    record, actor.now = ray.get(reference)
-                    records.append(record)
-                    self._rest(actor)
-                except RayTaskError as error:
-                    self.idle.append(actor)
-                    records.append(failed(fit.blank, f"the fit could not run: {error.cause}"))
-                except RayError:
-                    # Whatever else Ray reports, a lost node or the end of memory, the actor is gone.
-                    self._start()
-                    fit.deaths += 1
-                    if fit.deaths <= DEATHS_ALLOWED:
-                        again.append(fit)
-                    else:
-                        reason = (
-                            f"the student's process died {fit.deaths} times (out of memory, or a "
-                            "crash in its native code)"
-                        )
-                        records.append(failed(fit.blank, reason))
-        return records, again
-
-    def end_overdue(self) -> list[Record]:
-        """End the actors whose fit, or whose start, is past its time limit."""
-        now, records = time.monotonic(), []
-        for reference, (actor, deadline) in list(self.starting.items()):
-            if len(self.idle) + len(self.working) >= self.cores:
-                # It has no core to start on: a node was lost, or is still to come.
-                self.starting[reference] = (actor, now + START_SECONDS)
-            elif now > deadline:
-                del self.starting[reference]
-                ray.kill(actor.handle)
-                self._failed_start(f"one was not ready after {START_SECONDS:g} s")
-        for reference, (actor, fit) in list(self.working.items()):
-            if now > fit.deadline and not ray.wait([reference], timeout=0)[0]:
-                del self.working[reference]
-                ray.kill(actor.handle)
-                self._start()
-                records.append(
-                    failed(fit.blank, f"the fit passed its time limit of {fit.timeout:g} s")
-                )
-        return records
-
-    def close(self) -> None:
-        """End every actor."""
-        starting = (actor for actor, _ in self.starting.values())
-        working = (actor for actor, _ in self.working.values())
-        for actor in [*self.idle, *starting, *working]:
-            ray.kill(actor.handle)
-
-    def _start(self) -> None:
-        actor = Actor(start_student(self.students, self.seed))
-        self.starting[actor.handle.ready.remote()] = (actor, time.monotonic() + START_SECONDS)
-
-    def _rest(self, actor: Actor) -> None:
-        """Back to the idle ones, or replaced where its memory has grown."""
-        actor.fits += 1
-        if actor.worn:
-            ray.kill(actor.handle)
-            self._start()
+        One that is asked for again, by a process that took the place of a lost one, is done once.
+        """
+        if fit.key not in self._answers:
+            self._answers[fit.key] = asyncio.get_running_loop().create_future()
+            await self._put(fit)
         else:
-            self.idle.append(actor)
+            for waiting in self._queue:
+                if waiting.key == fit.key:
+                    waiting.dataset, waiting.outputs = fit.dataset, fit.outputs
+        return await asyncio.shield(self._answers[fit.key])
 
-    def _take_in(self, actor: Actor, reference: Any) -> None:
+    async def state(self) -> dict[str, Any]:
+        """How many students there are, are ready, are at work; fits that wait; why none can start."""
+        return {
+            "students": len(self._students), "ready": self._ready, "busy": self._busy,
+            "waiting": len(self._queue), "problem": self._problem,
+        }  # fmt: skip
+
+    async def _keep_up(self) -> None:
+        """See how many cores there are: nodes come and go."""
+        while True:
+            resources = await asyncio.to_thread(ray.cluster_resources)
+            self._cores = max(1, int(resources.get("CPU", 1)))
+            await self._grow()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _put(self, fit: Fit, first: bool = False) -> None:
+        async with self._news:
+            if first:
+                self._queue.appendleft(fit)
+            else:
+                self._queue.append(fit)
+            self._news.notify()
+        await self._grow()
+
+    async def _grow(self) -> None:
+        ahead = max(4, self._cores) if self._may_grow else 0
+        wanted = max(self._busy + len(self._queue), self._expected)
+        while len(self._students) < min(wanted, self._cores + ahead) and not self._problem:
+            task = asyncio.create_task(self._serve(self._start()))
+            self._students.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._students.discard(task)
+        self._growing = asyncio.ensure_future(self._grow())
+
+    async def _serve(self, student: Student) -> None:
+        """One student's work, from its start to its end."""
         try:
-            actor.at_first = ray.get(reference)
-        except RayError as error:
-            self._failed_start(str(error))
-        else:
-            self.failed_starts = 0
-            self.idle.append(actor)
+            if not await self._begin(student):
+                return
+            self._ready += 1
+            try:
+                while not student.worn:
+                    fit = await self._next()
+                    self._busy += 1
+                    try:
+                        if not await self._do(student, fit):
+                            return
+                    finally:
+                        self._busy -= 1
+            finally:
+                self._ready -= 1
+        finally:
+            ray.kill(student.handle)
 
-    def _failed_start(self, reason: str) -> None:
-        self.failed_starts += 1
+    async def _begin(self, student: Student) -> bool:
+        """Wait until a student is ready. False where it cannot start; where no core is free it waits on."""
+        ready = asyncio.ensure_future(_of(student.handle.ready.remote()))
+        waited = 0.0
+        while waited < START_SECONDS:
+            done, _ = await asyncio.wait([ready], timeout=LOOK_SECONDS)
+            if done:
+                try:
+                    student.at_first, student.node = ready.result()
+                except RayError as error:
+                    return self._failed_start(str(error))
+                self._failed_starts = 0
+                return True
+            if self._ready < self._cores:
+                waited += LOOK_SECONDS
+        ready.cancel()
+        return self._failed_start(f"one was not ready after {START_SECONDS:g} s")
+
+    def _failed_start(self, reason: str) -> bool:
+        self._failed_starts += 1
         # A lost node takes all that were starting on it; they are no sign that none can start.
-        if self.failed_starts > DEATHS_ALLOWED + self.size:
-            self.broken = f"student actors cannot start here: {reason}"
-        else:
-            self._start()
+        if self._failed_starts > DEATHS_ALLOWED + len(self._students):
+            self._problem = f"student actors cannot start here: {reason}"
+        return False
+
+    async def _next(self) -> Fit:
+        async with self._news:
+            await self._news.wait_for(lambda: bool(self._queue))
+            return self._queue.popleft()
+
+    async def _do(self, student: Student, fit: Fit) -> bool:
+        """Have a student do a fit; False where the student cannot go on."""
+        try:
+            await asyncio.wait_for(_of(student.handle.alive.remote()), ANSWER_SECONDS)
+        except (RayError, TimeoutError):
+            # It was lost while it was idle, and the fit was never begun.
+            await self._put(fit, first=True)
+            return False
+        work = student.handle.fit.remote(fit.dataset, fit.key, fit.outputs, fit.blank)
+        try:
+            record, student.now = await asyncio.wait_for(_of(work), fit.timeout)
+        except TimeoutError:
+            reason = f"the fit passed its time limit of {fit.timeout:g} s"
+            self._answer(fit, failed(fit.blank, reason))
+            return False
+        except ObjectLostError as error:
+            # The process that trained the teacher is gone, and what it said with it.
+            self._answers.pop(fit.key).set_exception(LostOutputs(str(error)))
+            return True
+        except RayTaskError as error:
+            self._answer(fit, failed(fit.blank, f"the fit could not run: {error.cause}"))
+            return True
+        except RayError as error:
+            # Whatever else Ray reports, a lost node or the end of memory, the student is gone.
+            await self._died(fit, student.node, error)
+            return False
+        student.fits += 1
+        self._answer(fit, record)
+        return True
+
+    async def _died(self, fit: Fit, node: str, error: RayError) -> None:
+        fit.deaths.append(node)
+        nodes = await asyncio.to_thread(ray.nodes)
+        alive = {each["NodeID"] for each in nodes if each["Alive"]}
+        # Those that a lost node took with it are no sign of what the fit does to its process.
+        deaths = sum(place in alive for place in fit.deaths)
+        if deaths <= DEATHS_ALLOWED:
+            await self._put(fit, first=True)
+            return
+        reason = f"the student's process died {deaths} times (out of memory, or a crash in its native code)"
+        self._answer(fit, failed(fit.blank, reason))
+
+    def _answer(self, fit: Fit, record: Record) -> None:
+        answer = self._answers.pop(fit.key)
+        if not answer.done():
+            answer.set_result(record)
+
+
+async def _of(reference: Any) -> Any:
+    return await reference

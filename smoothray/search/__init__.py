@@ -1,7 +1,8 @@
-"""The search over penalty strength, as plain Python: which arm comes next, and which need not go on."""
+"""The search over penalty strength, as plain Python: which setting comes next, and which need not go on."""
 
 from __future__ import annotations
 
-from smoothray.search.search import Search, Turn, Wait
+from smoothray.search.board import Board, Score
+from smoothray.search.search import Search, Wait
 
-__all__ = ["Search", "Turn", "Wait"]
+__all__ = ["Board", "Score", "Search", "Wait"]

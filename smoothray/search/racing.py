@@ -1,4 +1,4 @@
-"""When an arm may stop before it has all its trials: racing, and successive halving.
+"""When an arm of a race may stop before it has all its trials: by a paired test, and by halving.
 
 Both look at validation scores of one (data set, penalty) and at nothing else.
 """
@@ -20,7 +20,6 @@ WORTH = 0.002
 """An R² gain below this is not worth more trials: it keeps ties from running to the end."""
 FEWEST = 7
 """Pairs below which no test is made: one-sided, seven that all agree give p = 1/128, six 1/64."""
-ETA = 3
 FUTILE = 2
 
 
@@ -64,9 +63,8 @@ def halve(mine: float, others: Sequence[float], part: float) -> str | None:
     mine: the arm's median score after a block. others: the medians after the same block of all arms that
     have come so far, stopped ones too. part: how many of them all go on, the best ones, at least one.
 
-    With n // ETA this is the rule of asynchronous successive halving (ASHA, Li et al. 2020). A race uses it
-    with n / FUTILE, of an odd number with the one in the middle, besides its test: arms that no test can
-    tell apart would else all run to the end, for a choice that hardly matters.
+    A race uses it with n / FUTILE, of an odd number with the one in the middle, besides its test: arms that
+    no test can tell apart would else all run to the end, for a choice that hardly matters.
     """
     above = sum(other > mine for other in others)
     if above >= max(1, part):

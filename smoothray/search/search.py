@@ -2,363 +2,269 @@
 
 from __future__ import annotations
 
-import statistics
-import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from smoothray.records.schema import Record
-from smoothray.search.draws import Draws, Listed, Tpe
-from smoothray.search.racing import ETA, FUTILE, halve, race
+from smoothray.penalties import PENALTIES
+from smoothray.search.board import Board, Decision, arm_of, decision
+from smoothray.search.racing import FUTILE, halve, race
+from smoothray.search.sampler import Listed, Sampler, Searched, Suggest
 from smoothray.study import Study
-from smoothray.study.plan import Arm, Key, arms
-
-Decision = dict[str, Any]
-"""What a search decided, as it is kept: `what` is "drawn" or "stopped", and the arm's fields."""
+from smoothray.study.plan import Arm, Key, Setting, arms, settings
 
 
 class Wait:
     """There is nothing to give now, but there may be later."""
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One block of trials of an arm on a data set."""
-
-    dataset: str
-    arm: Arm
-    block: int
-
-
 @dataclass
 class Group:
-    """The arms of one (data set, penalty). Groups never look at each other."""
+    """The settings of one (data set, penalty). Groups never look at each other.
+
+    met: arms that were given or recorded. running: settings under way. waiting: settings that have a block
+    behind them and wait for the next one, which is given. stopped: arms, and why.
+    """
 
     dataset: str
     penalty: str
-    draws: Draws
+    sampler: Sampler
     raced: bool
-    running: dict[Arm, int] = field(default_factory=dict)
-    ready: list[Turn] = field(default_factory=list)
-    again: list[Turn] = field(default_factory=list)
-    drawn: bool = False
     stopped: dict[Arm, str] = field(default_factory=dict)
     met: dict[Arm, None] = field(default_factory=dict)
+    running: dict[Setting, int] = field(default_factory=dict)
+    waiting: dict[Setting, int] = field(default_factory=dict)
+    again: list[Setting] = field(default_factory=list)
+    drawn: bool = False
 
     @property
     def undrawn(self) -> int:
         """How many arms are still to be drawn."""
-        return max(0, self.draws.total - len({*self.draws.listed, *self.met}))
+        return max(0, self.sampler.total - len({*self.sampler.listed, *self.met}))
+
+    @property
+    def arms(self) -> list[Arm]:
+        """All arms that are known."""
+        return list(dict.fromkeys([*self.sampler.listed, *self.met]))
+
+    @property
+    def settings(self) -> list[Setting]:
+        """All settings that were given or recorded, without the arms of theirs that were stopped alone."""
+        together = [self.met] if self.sampler.listed else [[arm] for arm in self.met]
+        met = [setting for arms in together for setting in settings(self.dataset, arms)]
+        alive = [setting.without(self.stopped) for setting in met]
+        return [part if part.augments else whole for part, whole in zip(alive, met, strict=True)]
 
 
 class Search:
-    """Which arm of which data set comes next, for how many trials, and which need not go on.
+    """Which setting of which data set comes next, and which need not go on.
 
-    records: what is recorded. decisions: what an earlier start decided; it is kept to. `decided` collects
-    what is new. Safe to use from several threads.
+    board: what is recorded. decisions: what earlier starts decided; it is kept to.
     """
 
     def __init__(
         self,
         study: Study,
         datasets: Iterable[str],
-        records: Mapping[Key, Record],
+        board: Board,
         decisions: Iterable[Decision] = (),
-        again: Iterable[Key] = (),
     ) -> None:
-        self.study = study
-        self._seen = set(records)
-        self._again = set(again)
-        self._recorded = self._seen - self._again
-        self.blocks = blocks(study)
-        self._students = [student.name for student in study.students]
-        self._lock = threading.RLock()
-        self._scores: dict[tuple[str, Arm], dict[int, dict[str, float]]] = {}
-        self._decided: list[Decision] = []
+        self.study, self.board = study, board
+        self.keep: Callable[[Decision], None] = lambda decision: None
+        self.given: set[Setting] = set()
         decisions = list(decisions)
-        for record in records.values():
-            self._score(record)
         self.groups = [
-            group for dataset in datasets for group in self._groups(dataset, records, decisions)
+            self._group_of(dataset, penalty, decisions)
+            for dataset in datasets
+            for penalty in (*study.baselines, *study.penalties)
         ]
+        self._by_name = {(group.dataset, group.penalty): group for group in self.groups}
         self._turn = 0
 
-    def add(self, record: Record) -> None:
-        """Take in a new record."""
-        with self._lock:
-            self._recorded.add(Key.of(record))
-            self._seen.add(Key.of(record))
-            self._score(record)
+    def use(self, suggest: Suggest, keep: Callable[[Decision], None]) -> None:
+        """suggest: draws strengths where the study asks for a searcher. keep: is told each decision."""
+        self.keep = keep
+        for group in self.groups:
+            if isinstance(group.sampler, Searched):
+                group.sampler.suggest = suggest
 
-    def _score(self, record: Record) -> None:
-        """Keep a trial's score: the student's validation R² against the labels."""
-        key = Key.of(record)
-        score = record["student_r2_val"] if record["status"] == "ok" else None
-        with self._lock:
-            trials = self._scores.setdefault((key.dataset, key.arm), {})
-            if score is None:
-                trials.get(key.trial, {}).pop(key.student, None)
-            else:
-                trials.setdefault(key.trial, {})[key.student] = float(score)
+    def next(self) -> Setting | Wait | None:
+        """The setting to begin next; a Wait where there is none now, None where all was given.
 
-    def next(self) -> Turn | Wait | None:
-        """What to do next; a Wait where there is nothing now, None where all is given.
-
-        Groups take turns, those with fewer arms under way first. Within a group the arms with the fewest
-        blocks behind them come first, so that a race is decided early.
+        What needs no teacher comes first: the students have work while the first banks train. Groups take
+        turns, those with fewer settings under way first.
         """
-        with self._lock:
-            count = len(self.groups)
-            order = [self.groups[(self._turn + i) % count] for i in range(count)]
-            waiting = False
-            for group in sorted(order, key=lambda group: len(group.running)):
-                turn = self._next_of(group)
-                if isinstance(turn, Turn):
-                    group.running[turn.arm] = turn.block
-                    self._turn = (self.groups.index(group) + 1) % count
-                    return turn
-                waiting = waiting or turn is not None
-            return Wait() if waiting else None
+        count = len(self.groups)
+        order = [self.groups[(self._turn + i) % count] for i in range(count)]
+        order.sort(key=lambda g: (PENALTIES[g.penalty].has_teacher, len(g.running)))
+        wait = False
+        for group in order:
+            setting = self._next_of(group)
+            if isinstance(setting, Setting):
+                self.given.add(setting)
+                group.running[setting] = self.board.first_open_block(setting)
+                self._turn = (self.groups.index(group) + 1) % count
+                return setting
+            wait = wait or setting is not None
+        return Wait() if wait else None
 
-    def _next_of(self, group: Group) -> Turn | Wait | None:
+    def _next_of(self, group: Group) -> Setting | Wait | None:
         if group.again:
             return group.again.pop()
-        if len(group.running) >= group.draws.parallel:
+        if len(group.running) >= group.sampler.parallel:
             return Wait()
-        while (arm := group.draws.draw()) is not None:
-            if self._complete(group, arm):
-                group.draws.tell(arm, self._median(group, arm))
+        while (drawn := group.sampler.draw()) is not None:
+            setting = drawn.without(group.stopped)
+            if not setting.augments or self.board.done(setting):
                 continue
-            if arm not in group.met:
-                self._decide("drawn", group, arm)
-            group.met[arm] = None
-            turn = Turn(group.dataset, arm, self._first_open_block(group.dataset, arm))
-            if not turn.block:
-                return turn
-            # It was begun before; it goes on if it may.
-            group.draws.tell(arm, self._median(group, arm))
-            group.ready.append(turn)
-        group.drawn = True
-        while group.ready:
-            group.ready.sort(key=lambda turn: turn.block)
-            # An arm is judged beside all that were given the same block.
-            if any(block < group.ready[0].block for block in group.running.values()):
-                return Wait()
-            turn = group.ready.pop(0)
+            for arm in setting.arms:
+                # A listed arm needs no record of being drawn: it is drawn again just so.
+                if arm not in group.met and arm not in group.sampler.listed:
+                    self.keep(decision("drawn", group.dataset, arm))
+                group.met[arm] = None
+            block = self.board.first_open_block(setting)
             # What was begun has been let through before.
-            if self._begun(turn) or not self._judge(group, turn.arm, turn.block - 1):
-                return turn
-        return Wait() if group.running else None
-
-    def _begun(self, turn: Turn) -> bool:
-        before = set(self.wanted(turn.dataset, turn.arm, turn.block - 1))
-        return any(
-            key in self._seen
-            for key in self.wanted(turn.dataset, turn.arm, turn.block)
-            if key not in before
+            if not group.raced or not block or self.board.begun(setting, block):
+                return setting
+            group.waiting[setting] = block
+        group.drawn = True
+        return self.released(group, given=False) or (
+            Wait() if group.running or group.waiting else None
         )
 
-    def _first_open_block(self, dataset: str, arm: Arm) -> int:
-        for block in range(len(self.blocks)):
-            if not self._recorded.issuperset(self.wanted(dataset, arm, block)):
-                return block
-        return len(self.blocks) - 1
+    # --- what became of a setting
 
-    def wanted(self, dataset: str, arm: Arm, block: int) -> list[Key]:
-        """The trials of an arm up to the end of a block."""
-        return [
-            Key(dataset, arm, student, trial)
-            for student in self._students
-            for trial in range(self.blocks[block])
-        ]
+    def waits(self, setting: Setting) -> None:
+        """A setting has done a block, and waits to be let through to the next one."""
+        group = self.group(setting)
+        group.running.pop(setting, None)
+        group.waiting[setting] = self.board.first_open_block(setting)
 
-    def score(self, turn: Turn) -> float | None:
-        """The median over the trials of a turn's arm; None where none finished."""
-        with self._lock:
-            return self._median(self._known_group(turn), turn.arm)
+    def ended(self, setting: Setting) -> None:
+        """A setting has come to its end."""
+        group = self.group(setting)
+        group.running.pop(setting, None)
+        group.waiting.pop(setting, None)
 
-    def done(self, turn: Turn) -> None:
-        """A turn has come to its end; its arm is judged when its next one comes up."""
-        with self._lock:
-            group = self._known_group(turn)
-            group.running.pop(turn.arm, None)
-            group.draws.tell(turn.arm, self._median(group, turn.arm))
-            if turn.block < len(self.blocks) - 1:
-                group.ready.append(Turn(turn.dataset, turn.arm, turn.block + 1))
+    def given_up(self, setting: Setting) -> None:
+        """A setting could not be done; it is given once more."""
+        self.ended(setting)
+        self.given.discard(setting)
+        self.group(setting).again.append(setting)
 
-    def given_up(self, turn: Turn) -> None:
-        """A turn could not be done; it is given once more."""
-        with self._lock:
-            group = self._known_group(turn)
-            group.running.pop(turn.arm, None)
-            group.again.append(turn)
-
-    def left_over(self) -> bool:
-        """Whether there is something to give that was not, or was given and is not done.
-
-        To be asked when nobody works for the search any more: what was under way is given once more.
-        """
-        with self._lock:
-            for group in self.groups:
-                group.again += [Turn(group.dataset, arm, n) for arm, n in group.running.items()]
-                group.running.clear()
-            return any(group.again or group.ready or not group.drawn for group in self.groups)
-
-    def _judge(self, group: Group, arm: Arm, block: int) -> str | None:
-        """Why an arm should stop after a block, or None. What is decided is kept."""
-        if not group.raced:
-            return None
-        reason = self._reason(group, arm, block)
-        if reason:
+    def stop(self, setting: Setting, block: int, reason: str) -> None:
+        """A setting need not go on after a block; that is kept."""
+        group = self.group(setting)
+        for arm in setting.arms:
             group.stopped[arm] = reason
-            self._decide("stopped", group, arm, reason=reason, trials=self.blocks[block])
-        return reason
+            self.keep(
+                decision(
+                    "stopped", group.dataset, arm, reason=reason, trials=self.board.blocks[block]
+                )
+            )
 
-    def decided(self) -> list[Decision]:
-        """What was decided since the last call."""
-        with self._lock:
-            found, self._decided = self._decided, []
-            return found
+    def stopped(self, setting: Setting) -> bool:
+        return all(arm in self.group(setting).stopped for arm in setting.arms)
+
+    # --- racing
+
+    def released(self, group: Group, given: bool) -> Setting | None:
+        """The setting that waits and may go on now, in a group that is raced; those that may not are stopped.
+
+        A setting is judged beside all that had the same block. given: whether one that was given by `next`
+        before is wanted, or one that an earlier start has begun.
+        """
+        while group.drawn and group.waiting:
+            setting, block = min(group.waiting.items(), key=lambda item: item[1])
+            if any(running < block for running in group.running.values()):
+                return None
+            # What was begun has been let through before.
+            begun = self.board.begun(setting, block)
+            reason = None if begun else self._reason(group, setting, block - 1)
+            if reason is None and (setting in self.given) is not given:
+                return None
+            del group.waiting[setting]
+            if reason is None:
+                group.running[setting] = block
+                return setting
+            self.stop(setting, block - 1, reason)
+        return None
+
+    def _reason(self, group: Group, setting: Setting, block: int) -> str | None:
+        """Why a setting should stop after a block, or None."""
+        mine = self.board.by_trial(setting)
+        rivals = [other for other in group.settings if other != setting]
+        alive = [other for other in rivals if not self.stopped(other)]
+        if not alive:
+            return None  # one of them must have all trials
+        others = {str(other.arms[0]): self.board.by_trial(other) for other in alive}
+        if reason := race(mine, others):
+            return reason
+        score = self.board.median(setting, block)
+        if score is None:
+            return "every trial failed"
+        medians = [
+            self.board.median(other, block) for other in rivals if self.board.had(other, block)
+        ]
+        at_block = [median for median in medians if median is not None]
+        return halve(score, at_block, (len(at_block) + 1) / FUTILE)
+
+    # --- what a plan or a status says
 
     def settled(self, dataset: str, arm: Arm) -> bool:
         """Whether an arm has all the trials that it will get; one that the study no longer has gets none."""
-        with self._lock:
-            group = self._group(dataset, arm)
-            if group is None or not (arm in group.met or arm in group.draws.listed):
-                return True
-            return self._complete(group, arm)
-
-    def _complete(self, group: Group, arm: Arm) -> bool:
-        return arm in group.stopped or self._recorded.issuperset(
-            self.wanted(group.dataset, arm, len(self.blocks) - 1)
-        )
+        group = self._by_name.get((dataset, arm.penalty))
+        if group is None or arm not in group.arms or arm in group.stopped:
+            return True
+        return self.board.done(settings(dataset, [arm])[0])
 
     def known_keys(self) -> list[Key]:
         """The trials of all arms that are known: all of those that run, what is recorded of the stopped."""
-        with self._lock:
-            found = []
-            for group in self.groups:
-                for arm in dict.fromkeys([*group.draws.listed, *group.met]):
-                    mine = self.wanted(group.dataset, arm, len(self.blocks) - 1)
-                    stopped = arm in group.stopped
-                    found += [key for key in mine if not stopped or key in self._seen]
-            return found
+        keys = []
+        for group in self.groups:
+            for arm in group.arms:
+                mine = self.board.keys(settings(group.dataset, [arm])[0])
+                keys += [key for key in mine if arm not in group.stopped or self.board.seen(key)]
+        return keys
+
+    def open_keys(self) -> list[Key]:
+        """Those of them that are to be done."""
+        return [key for key in self.known_keys() if not self.board.has(key)]
 
     def to_draw(self) -> Counter[str]:
         """How many trials of each data set belong to arms that are not drawn yet."""
-        with self._lock:
-            found: Counter[str] = Counter()
-            for group in self.groups:
-                found[group.dataset] += group.undrawn * self.blocks[-1] * len(self._students)
-            return +found
+        counts: Counter[str] = Counter()
+        for group in self.groups:
+            counts[group.dataset] += (
+                group.undrawn * self.board.blocks[-1] * len(self.study.students)
+            )
+        return +counts
 
     @property
     def stops(self) -> int:
         """How many arms were stopped."""
-        with self._lock:
-            return sum(len(group.stopped) for group in self.groups)
+        return sum(len(group.stopped) for group in self.groups)
 
-    def _groups(
-        self, dataset: str, records: Mapping[Key, Record], decisions: list[Decision]
-    ) -> list[Group]:
-        by_penalty: dict[str, list[Arm]] = {}
-        for arm in arms(self.study, dataset):
-            by_penalty.setdefault(arm.penalty, []).append(arm)
-        found = []
-        for penalty in [*self.study.baselines, *self.study.penalties]:
-            mine = [d for d in decisions if (d["dataset"], d["penalty"]) == (dataset, penalty)]
-            drawn = [arm_of(d) for d in mine if d["what"] == "drawn"]
-            recorded = [
-                key.arm for key in records if (key.dataset, key.arm.penalty) == (dataset, penalty)
-            ]
-            met = list(dict.fromkeys([*drawn, *recorded]))
-            strengths = self.study.penalties.get(penalty)
-            if strengths is not None and strengths.searcher == "optuna":
-                draws: Draws = Tpe(self.study, dataset, penalty, met)
-            else:
-                draws = Listed(by_penalty.get(penalty, []), met)
-            raced = self.study.scheduler != "none" and penalty in self.study.penalties
-            wanted_again = {key.arm for key in self._again if key.dataset == dataset}
-            stopped = {
-                arm_of(d): d["reason"]
-                for d in mine
-                if d["what"] == "stopped" and raced and arm_of(d) not in wanted_again
-            }
-            known = dict.fromkeys(draws.known)
-            group = Group(dataset, penalty, draws, raced, stopped=stopped, met=known)
-            found.append(group)
-        return found
+    def group(self, setting: Setting) -> Group:
+        return self._by_name[setting.dataset, setting.penalty]
 
-    def _group(self, dataset: str, arm: Arm) -> Group | None:
-        mine = (g for g in self.groups if (g.dataset, g.penalty) == (dataset, arm.penalty))
-        return next(mine, None)
-
-    def _known_group(self, turn: Turn) -> Group:
-        group = self._group(turn.dataset, turn.arm)
-        assert group is not None  # turns are given by groups
-        return group
-
-    def _reason(self, group: Group, arm: Arm, block: int) -> str | None:
-        trials = self.blocks[block]
-        mine = self._by_trial(group, arm)
-        others = {other: self._by_trial(group, other) for other in group.met if other != arm}
-        if all(other in group.stopped for other in others):
-            return None  # one of them must have all trials
-        if self.study.scheduler == "race":
-            alive = {str(o): scores for o, scores in others.items() if o not in group.stopped}
-            if reason := race(mine, alive):
-                return reason
-        at_block = [
-            statistics.median(part)
-            for other, scores in others.items()
-            if self._seen.issuperset(self.wanted(group.dataset, other, block))
-            and (part := [s for t, s in scores.items() if t < trials])
-        ]
-        part = [score for trial, score in mine.items() if trial < trials]
-        if not part:
-            return "every trial failed"
-        count = len(at_block) + 1
-        go_on = count / FUTILE if self.study.scheduler == "race" else count // ETA
-        return halve(statistics.median(part), at_block, go_on)
-
-    def _by_trial(self, group: Group, arm: Arm) -> dict[int, float]:
-        """The mean over the students of each trial that all of them finished."""
-        trials = self._scores.get((group.dataset, arm), {})
-        wanted = set(self._students)
-        return {
-            trial: statistics.fmean(scores[name] for name in wanted)
-            for trial, scores in trials.items()
-            if wanted <= scores.keys()
+    def _group_of(self, dataset: str, penalty: str, decisions: list[Decision]) -> Group:
+        mine = [d for d in decisions if (d["dataset"], d["penalty"]) == (dataset, penalty)]
+        drawn = [arm_of(d) for d in mine if d["what"] == "drawn"]
+        before = list(dict.fromkeys([*drawn, *self.board.arms(dataset, penalty)]))
+        strengths = self.study.penalties.get(penalty)
+        stops_early = self.study.scheduler != "none" and strengths is not None
+        again = self.board.again(dataset)
+        stopped = {
+            arm_of(d): d["reason"]
+            for d in mine
+            if d["what"] == "stopped" and stops_early and arm_of(d) not in again
         }
-
-    def _median(self, group: Group, arm: Arm) -> float | None:
-        scores = self._by_trial(group, arm)
-        return statistics.median(scores.values()) if scores else None
-
-    def _decide(self, what: str, group: Group, arm: Arm, **more: Any) -> None:
-        searched = self.study.penalties.get(group.penalty)
-        # A listed arm needs no record of being drawn: it is drawn again just so.
-        if what == "drawn" and (searched is None or searched.searcher != "optuna"):
-            return
-        self._decided.append(
-            {
-                "what": what, "dataset": group.dataset, "penalty": arm.penalty,
-                "strength": arm.strength, "augment": arm.augment, "ensemble": arm.ensemble, **more,
-            }
-        )  # fmt: skip
-
-
-def blocks(study: Study) -> tuple[int, ...]:
-    """The numbers of trials after which an arm is looked at; the last is all of them."""
-    if study.scheduler == "none":
-        return (study.trials,)
-    return (*(block for block in study.blocks if block < study.trials), study.trials)
-
-
-def arm_of(fields: Mapping[str, Any]) -> Arm:
-    """The arm that a decision or a record is about."""
-    return Arm(
-        fields["penalty"], fields["strength"], int(fields["augment"]), int(fields["ensemble"])
-    )
+        sampler: Sampler
+        if strengths is not None and strengths.searcher != "random":
+            sampler = Searched(self.study, dataset, penalty, before, self.board)
+        else:
+            listed = [arm for arm in arms(self.study, dataset) if arm.penalty == penalty]
+            sampler = Listed(dataset, listed, before)
+        raced = stops_early and self.study.scheduler == "race"
+        return Group(dataset, penalty, sampler, raced, stopped, dict.fromkeys(sampler.before))

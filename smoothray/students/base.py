@@ -107,6 +107,11 @@ class Student(ABC):
                 return f"the package {package} is not installed; run: pip install {package}"
         return None
 
+    @classmethod
+    def more_versions(cls) -> list[tuple[str, str]]:
+        """(name, version) of what it needs besides its packages. Loads nothing."""
+        return []
+
     def check(self) -> None:
         """Raises StudentError for a budget, operator, size or setting that the student has not."""
         self._known("budget", [self.budget], self.budgets)

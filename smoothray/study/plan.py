@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from smoothray.penalties import PENALTIES
@@ -31,6 +31,46 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """One teacher setting on one data set: a bank of teachers, with all that learns from it."""
+
+    dataset: str
+    penalty: str
+    strength: float | None
+    ensemble: int
+    augments: tuple[int, ...]
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """One for each augmentation."""
+        return tuple(Arm(self.penalty, self.strength, k, self.ensemble) for k in self.augments)
+
+    @property
+    def has_teacher(self) -> bool:
+        return PENALTIES[self.penalty].has_teacher
+
+    def without(self, arms: Collection[Arm]) -> Setting:
+        """The setting without some of its arms."""
+        return replace(self, augments=tuple(a.augment for a in self.arms if a not in arms))
+
+    def keys(self, students: Sequence[str], trials: int) -> list[Key]:
+        """Every trial of the setting's arms."""
+        return [
+            Key(self.dataset, arm, student, trial)
+            for arm in self.arms
+            for student in students
+            for trial in range(trials)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.arms[0]}"
+
+
+Teacher = tuple[str, str, float | None, int]
+"""What a bank of teachers is trained for: data set, penalty, strength, ensemble."""
+
+
+@dataclass(frozen=True)
 class Key:
     """What names a trial's record."""
 
@@ -47,6 +87,10 @@ class Key:
         return cls(record["dataset"], arm, record["student"], int(record["trial"]))
 
     @property
+    def teacher(self) -> Teacher:
+        return self.dataset, self.arm.penalty, self.arm.strength, self.arm.ensemble
+
+    @property
     def cell(self) -> tuple[str, Arm, str]:
         """The (dataset, arm, student) whose trials belong together."""
         return self.dataset, self.arm, self.student
@@ -55,10 +99,6 @@ class Key:
         strength = "" if self.arm.strength is None else repr(self.arm.strength)
         parts = (self.dataset, self.arm.penalty, strength, self.arm.augment, self.arm.ensemble)
         return "/".join(map(str, (*parts, self.student, self.trial)))
-
-
-Teacher = tuple[str, str, float | None, int]
-"""What a bank of teachers is trained for: data set, penalty, strength, ensemble."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +117,9 @@ class Job:
     fits: tuple[Key, ...]
 
     @property
-    def augments(self) -> tuple[int, ...]:
-        return tuple(sorted({key.arm.augment for key in self.fits}))
+    def bank(self) -> tuple[int, ...]:
+        """The trials whose teachers are trained together; none without a teacher."""
+        return self.trials if PENALTIES[self.penalty].has_teacher else ()
 
 
 def arms(study: Study, dataset: str) -> list[Arm]:
@@ -86,24 +127,32 @@ def arms(study: Study, dataset: str) -> list[Arm]:
 
     `direct` has no teacher to vary.
     """
-    found: list[Arm] = []
-    settings: list[tuple[str, tuple[float | None, ...]]] = [(b, (None,)) for b in study.baselines]
-    settings += [
-        (name, strengths.of(study.seed, dataset, name))
-        for name, strengths in study.penalties.items()
-        if strengths.searcher == "random"
+    listed: list[Arm] = []
+    penalties: list[tuple[str, tuple[float | None, ...]]] = [(b, (None,)) for b in study.baselines]
+    penalties += [
+        (name, given.of(study.seed, dataset, name))
+        for name, given in study.penalties.items()
+        if given.searcher == "random"
     ]
-    for penalty, strengths_ in settings:
+    for penalty, strengths in penalties:
         if not PENALTIES[penalty].has_teacher:
-            found.append(Arm(penalty))
+            listed.append(Arm(penalty))
             continue
-        found += [
+        listed += [
             Arm(penalty, strength, augment, ensemble)
-            for strength in strengths_
+            for strength in strengths
             for augment in study.augment
             for ensemble in study.teacher.ensemble
         ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(listed))
+
+
+def settings(dataset: str, arms: Iterable[Arm]) -> list[Setting]:
+    """The arms of a data set by their teachers, in the order in which these first come."""
+    augments: dict[tuple[str, float | None, int], list[int]] = {}
+    for arm in arms:
+        augments.setdefault((arm.penalty, arm.strength, arm.ensemble), []).append(arm.augment)
+    return [Setting(dataset, *teacher, tuple(points)) for teacher, points in augments.items()]
 
 
 def keys(study: Study, datasets: Iterable[str], trials: int) -> list[Key]:
@@ -130,24 +179,20 @@ def jobs(
     banks: dict[Teacher, set[tuple[int, ...]]] = {}
     for key, bank in recorded.items():
         if bank:
-            banks.setdefault(_teacher(key), set()).add(tuple(sorted(bank)))
+            banks.setdefault(key.teacher, set()).add(tuple(sorted(bank)))
     missing: dict[Teacher, list[Key]] = {}
     for key in wanted:
         if key not in recorded or key in again:
-            missing.setdefault(_teacher(key), []).append(key)
-    found: list[Job] = []
+            missing.setdefault(key.teacher, []).append(key)
+    todo: list[Job] = []
     for teacher, lacking in missing.items():
         rest = lacking
         for bank in sorted(banks.get(teacher, ())):
             again = tuple(key for key in rest if key.trial in bank)
             if again:
-                found.append(Job(*teacher, bank, again))
+                todo.append(Job(*teacher, bank, again))
                 rest = [key for key in rest if key.trial not in bank]
         if rest:
             trials = tuple(sorted({key.trial for key in rest}))
-            found.append(Job(*teacher, trials, tuple(rest)))
-    return found
-
-
-def _teacher(key: Key) -> Teacher:
-    return key.dataset, key.arm.penalty, key.arm.strength, key.arm.ensemble
+            todo.append(Job(*teacher, trials, tuple(rest)))
+    return todo

@@ -56,6 +56,11 @@ class Strengths(Strict):
             raise ValueError("a list of strengths is run whole; 'searcher' takes a distribution")
         return self
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval that strengths are drawn from, or that of the list."""
+        return self.loguniform or self.uniform or (min(self.values), max(self.values))
+
     def of(self, *names: object) -> tuple[float, ...]:
         """The strengths; drawn ones depend on `names` and their place alone, so more may be added."""
         if self.values:

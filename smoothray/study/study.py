@@ -199,9 +199,16 @@ def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> 
 
 
 def study_file(study: Path | str) -> Path:
-    """The file of a study that is given by its path or by its name in `search_spaces`."""
-    named = Path("search_spaces") / f"{study}.yaml"
-    return named if not Path(study).exists() and named.exists() else Path(study)
+    """The file of a study that is given by its path, or by its name here or in `search_spaces`."""
+    places = (Path(study), Path(f"{study}.yaml"), Path("search_spaces") / f"{study}.yaml")
+    return next((place for place in places if place.is_file()), Path(study))
+
+
+def study_name(study: Path | str) -> str:
+    """The name of a study that is given by its file or its name."""
+    file = study_file(study)
+    named_as_file = file.suffix in (".yaml", ".yml")
+    return load_study(file).name if named_as_file or file.is_file() else str(study)
 
 
 def parse_study(raw: Mapping[str, Any], where: str = "study") -> Study:

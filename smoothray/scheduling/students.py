@@ -1,4 +1,4 @@
-"""What runs in Ray's processes: teacher actors (torch, never a student) and student actors (never torch)."""
+"""Student actors: processes of one core that fit one formula after another, and never load torch."""
 
 from __future__ import annotations
 
@@ -12,37 +12,14 @@ import ray
 from smoothray.datasets import Dataset
 from smoothray.distillation.distil import distil, teacher_fields
 from smoothray.distillation.trial import TeacherOutputs, Trial
-from smoothray.errors import Failure, SmoothrayError
+from smoothray.errors import SmoothrayError
 from smoothray.records.schema import Record, failed
-from smoothray.study.plan import Job, Key
-from smoothray.study.settings import StudentSettings, TeacherSettings
+from smoothray.scheduling.cluster import STUDENT_CORES
+from smoothray.study.plan import Key
+from smoothray.study.settings import StudentSettings
 
 
-# No cores are asked for: the student actors hold them all for the whole study, and neither kind of work
-# may wait for the other. The runner bounds how many teacher actors there are.
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=4)
-class TeacherActor:
-    """A process that trains one bank after another, torch loaded once."""
-
-    def __init__(self, augments: Sequence[int], settings: TeacherSettings, seed: int) -> None:
-        import torch
-
-        import smoothray.distillation.teaching  # noqa: F401  (a second of loading, before the first bank comes)
-
-        # One thread, so that a bank trains to the same bits however many cores the machine has.
-        torch.set_num_threads(1)
-        self.augments, self.settings, self.seed = augments, settings, seed
-
-    def teach(self, dataset: Dataset, job: Job) -> list[TeacherOutputs | Failure]:
-        """The all_outputs of a job's trials with new points for every augmentation, or why there are none."""
-        from smoothray.distillation.teaching import teach
-
-        trials = [Trial.of(dataset, number, self.seed) for number in job.trials]
-        strengths = [job.strength or 0.0] * len(trials)
-        return teach(trials, job.penalty, strengths, job.ensemble, self.augments, self.settings)
-
-
-@ray.remote(num_cpus=1, num_gpus=0, max_restarts=0, max_task_retries=0)
+@ray.remote(num_cpus=STUDENT_CORES, num_gpus=0, max_restarts=0, max_task_retries=0)
 class StudentActor:
     """A process of one core that fits one formula after another, its programs loaded once."""
 
@@ -51,14 +28,17 @@ class StudentActor:
         self.students = {settings.name: settings.build() for settings in students}
         self.seed = seed
 
-    def ready(self) -> int:
+    def ready(self) -> tuple[int, str]:
         """Load the programs and let them compile, so that no fit's time limit pays for it.
 
-        Returns the process's memory in bytes, as `fit` does.
+        Returns the process's memory in bytes, as `fit` does, and the node that it runs on.
         """
         for student in self.students.values():
             student.warm_up()
-        return memory()
+        return memory(), ray.get_runtime_context().get_node_id()
+
+    def alive(self) -> None:
+        """Answers if there is a process to answer."""
 
     def fit(
         self, dataset: Dataset, key: Key, outputs: TeacherOutputs | None, blank: Record
@@ -73,14 +53,12 @@ class StudentActor:
         record = {**blank, **(teacher_fields(trial, outputs) if outputs else {})}
         student, settings = self.students[key.student], self.settings[key.student]
         try:
-            return {
-                **record,
-                **distil(trial, outputs, key.arm.augment, student, settings.selection),
-            }
+            fields = distil(trial, outputs, key.arm.augment, student, settings.selection)
         except SmoothrayError as error:
             return failed(record, str(error))
         except Exception as error:  # a study of thousands of fits must outlive one of them
             return failed(record, f"{type(error).__name__}: {error}")
+        return {**record, **fields}
 
 
 def memory() -> int:

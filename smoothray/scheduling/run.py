@@ -1,0 +1,244 @@
+"""Run a study's search on Ray: start the actors, have Tune run the trials, and watch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # resuming is by our own records
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "8")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+
+import ray
+from ray import tune
+from ray.exceptions import RayError
+from ray.tune import Stopper
+
+from smoothray.datasets import Dataset
+from smoothray.distillation.trial import Trial
+from smoothray.errors import StudentError, StudyError
+from smoothray.records.schema import Record, failed
+from smoothray.records.versions import versions
+from smoothray.scheduling.cluster import Cluster, here, on_cluster, teachers_at_once
+from smoothray.scheduling.pool import StudentPool
+from smoothray.scheduling.recording import RecorderActor
+from smoothray.scheduling.scheduler import StudyScheduler
+from smoothray.scheduling.searcher import NotSaved, OptunaSuggests, StudySearcher
+from smoothray.scheduling.trial import Shared, TeacherTrial, resources, setting_of
+from smoothray.search import Score, Search
+from smoothray.study import Study
+from smoothray.study.plan import Key, Setting
+
+# What a trial died of is dealt with by trying again; at a stop, all of them end so.
+for name in ("ray.tune", "ray.air", "ray.train"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
+
+MAX_FAILURES = 4
+"""How often Tune begins a trial again whose process was lost."""
+TICK = 0.25
+"""Seconds between looks at what was recorded."""
+ASKED = 100_000
+"""Calls that may wait at an actor at a time."""
+
+
+class StudyRun:
+    """A study's search at work inside a `ray_session`.
+
+    again: recorded keys that are to be done once more. folder: where Tune keeps its results.
+
+    Raises StudyError where the recorder cannot take over the journal, or where a GPU is asked for in vain.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        search: Search,
+        datasets: Mapping[str, Dataset],
+        identity: Mapping[str, Any],
+        again: Collection[Key],
+        folder: Path,
+    ) -> None:
+        self.study, self.search = study, search
+        self._cluster = Cluster()
+        # A cluster may start its GPU nodes when they are asked for.
+        if study.teacher.device == "cuda" and not self._cluster.gpus and not on_cluster():
+            raise StudyError("teacher.device is 'cuda', but Ray sees no GPU here; use auto or cpu")
+        settled = {
+            (group.dataset, arm)
+            for group in search.groups
+            for arm in self.search.board.arms(group.dataset, group.penalty)
+            if search.settled(group.dataset, arm)
+        }
+        actors = here()
+        self.recorder = RecorderActor.options(max_concurrency=1, **actors).remote(  # type: ignore[attr-defined]
+            study.name, identity, settled, again
+        )
+        pool: Any = ray.remote(max_restarts=-1, max_task_retries=-1)(StudentPool)
+        self._pool = pool.options(max_concurrency=ASKED, **actors).remote(
+            study.students, study.seed, on_cluster()
+        )
+        expected = sum(search.to_draw().values()) + len(search.open_keys())
+        self._pool.expect.remote(expected)
+        shared = Shared(
+            study,
+            {name: ray.put(dataset) for name, dataset in datasets.items()},
+            {name: sizes(dataset, study.seed) for name, dataset in datasets.items()},
+            {name: dataset.fingerprint for name, dataset in datasets.items()},
+            {student.name: versions(student) for student in study.students},
+            self._pool,
+            self.recorder,
+        )
+        self._shared = shared
+        refused = ray.get(self.recorder.open.remote())
+        if refused:
+            raise StudyError(refused)
+        self._seen = 0
+        search.use(OptunaSuggests(study), self._keep)
+        self.results: tune.ResultGrid | None = None
+        self._error: BaseException | None = None
+        self._ended = Ended()
+        self._tuner = self._make_tuner(folder)
+        self._thread = threading.Thread(target=self._tune, name="tune", daemon=True)
+        self._thread.start()
+
+    def _make_tuner(self, folder: Path) -> tune.Tuner:
+        searcher = StudySearcher(self.search, self._room, self._gpu, self._settle, self._lost)
+        trainable = tune.with_parameters(TeacherTrial, shared=self._shared)
+        return tune.Tuner(
+            tune.with_resources(trainable, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=StudyScheduler(self.search, self._refresh, self._room, self._gpu),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: str(setting_of(trial.config)),
+                trial_dirname_creator=lambda trial: (
+                    f"{re.sub(r'[^A-Za-z0-9_.=-]+', '_', str(setting_of(trial.config)))}_{trial.trial_id}"
+                ),
+            ),
+            run_config=tune.RunConfig(
+                name=folder.name,
+                storage_path=str(folder.parent.resolve()),
+                verbose=0,
+                stop=self._ended,
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+
+    def scores(self, stopping: Callable[[], bool] = lambda: False) -> Iterator[Score]:
+        """The score of each trial as it is recorded, until the search has come to its end.
+
+        stopping: asked now and then whether to end, by KeyboardInterrupt.
+        """
+        told = 0
+        while True:
+            running = self._thread.is_alive()
+            news = self._news(told)
+            told += len(news)
+            yield from news
+            if stopping():
+                raise KeyboardInterrupt
+            if not running:
+                break
+            state = ray.get(self._pool.state.remote())
+            if state["problem"]:
+                raise StudentError(str(state["problem"]))
+            self._thread.join(TICK)
+        if self._error is not None:
+            raise StudyError(f"Ray Tune came to an end by itself: {self._error}")
+
+    def rows(self, keys: Collection[Key]) -> dict[Key, Record]:
+        """The records of these trials, without their fronts."""
+        rows: list[Record] = ray.get(self.recorder.rows.remote(keys))
+        return {Key.of(row): row for row in rows}
+
+    def finish(self, timeout: float | None) -> tuple[int, str | None]:
+        """Have what is left delivered to MLflow; how many records it still lacks, and why."""
+        try:
+            lacking: tuple[int, str | None] = ray.get(self.recorder.finish.remote(timeout))
+        except RayError as error:
+            return 0, str(error)
+        return lacking
+
+    def close(self) -> None:
+        """End Tune; what it has under way is given up."""
+        self._ended.event.set()
+        self._thread.join(5.0)
+
+    def _tune(self) -> None:
+        try:
+            self.results = self._tuner.fit()
+        except BaseException as error:
+            self._error = error
+
+    def _news(self, seen: int) -> list[Score]:
+        try:
+            news: list[Score] = ray.get(self.recorder.news.remote(seen))
+        except RayError as error:
+            raise StudyError(
+                f"the recorder's process died ({error}); start the same command again to go on"
+            ) from None
+        return news
+
+    def _refresh(self) -> None:
+        """Bring the board up to what is recorded; in Tune's thread, whose the search is."""
+        news = self._news(self._seen)
+        self._seen += len(news)
+        for score in news:
+            self.search.board.add(score)
+
+    def _keep(self, decision: Mapping[str, Any]) -> None:
+        ray.get(self.recorder.decide.remote(decision))
+
+    def _room(self) -> bool:
+        """Whether one more setting may be under way on the cluster as it is now."""
+        study = self.study
+        fits = self.search.board.blocks[0] * len(study.students) * len(study.augment)
+        gpus = self._cluster.gpus if self._on_gpu() else 0.0
+        most = teachers_at_once(self._cluster.cores, gpus, study.teacher.gpu_share, fits)
+        return sum(len(group.running) for group in self.search.groups) < most
+
+    def _on_gpu(self) -> bool:
+        device = self.study.teacher.device
+        return device == "cuda" or (device == "auto" and self._cluster.gpus > 0)
+
+    def _gpu(self, setting: Setting) -> float:
+        """A setting's share of a GPU on the cluster as it is now."""
+        return self.study.teacher.gpu_share if setting.has_teacher and self._on_gpu() else 0.0
+
+    def _settle(self, setting: Setting) -> None:
+        self.recorder.settle.remote(setting.dataset, setting.arms)
+
+    def _lost(self, setting: Setting) -> None:
+        """Record what is missing of a setting whose processes die again and again."""
+        for job in ray.get(self.recorder.todo.remote(self.search.board.keys(setting))):
+            for key in job.fits:
+                reason = "the teachers could not be trained: their process died again and again"
+                record = failed(self._shared.blank(job, key), reason)
+                ray.get(self.recorder.add.remote(record))
+
+
+class Ended(NotSaved, Stopper):
+    """Ends all trials once the driver says so."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self.event.is_set()
+
+    def stop_all(self) -> bool:
+        return self.event.is_set()
+
+
+def sizes(dataset: Dataset, seed: int) -> dict[str, int]:
+    """Rows of each part of a trial."""
+    return {part: len(rows) for part, rows in Trial.of(dataset, 0, seed).y.items()}
