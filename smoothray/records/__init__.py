@@ -1,0 +1,1 @@
+"""Records of trials: their fields, the journal, and MLflow."""

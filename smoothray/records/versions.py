@@ -1,0 +1,50 @@
+"""What a record was made with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+from smoothray.study.settings import StudentSettings
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def versions(student: StudentSettings) -> str:
+    """The versions of all that a record of this student hangs on, and the commit of a checkout.
+
+    Without loading any of it.
+    """
+    from smoothray.students import STUDENTS
+
+    packages = ("torch", "ray", *STUDENTS[student.name].packages)
+    parts = [("python", platform.python_version())]
+    parts += [(name, _version(name)) for name in packages]
+    parts += STUDENTS[student.name].more_versions()
+    parts += [("commit", _commit())]
+    return ", ".join(f"{name} {version}" for name, version in parts if version)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+@lru_cache
+def _commit() -> str:
+    """The commit of the project's checkout, with a + where files differ from it; none elsewhere."""
+    if not (ROOT / ".git").exists():
+        return ""
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=9", "--exclude=*"],
+            capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.stdout.strip()
