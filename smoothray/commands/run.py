@@ -15,7 +15,7 @@ from typing import Any
 from smoothray.commands.console import StudyProgress, say
 from smoothray.datasets import Dataset, expand, load_dataset
 from smoothray.errors import StudyError, did_you_mean
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import find_penalty
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import Record
 from smoothray.search import Search
@@ -98,7 +98,7 @@ def _work(
     done = Counter(key.dataset for key in known if key in recorder.records and key not in again)
     banks = {key: record["bank"] for key, record in recorder.records.items()}
     with (
-        ray_session(cores),
+        ray_session(cores, study.modules()),
         interruptible() as stop,  # once more: Ray has put its own handler in place of ours
         StudyProgress(totals, done) as progress,
         closing(run_search(study, search, datasets, banks, again, stop.is_set)) as records,
@@ -176,7 +176,7 @@ def say_plan(
     by_dataset = Counter(dataset for dataset, _ in {(key.dataset, key.arm) for key in wanted})
     arms = max(by_dataset.values(), default=0)
     arms += max(search.to_draw().values(), default=0) // (students * trials)
-    training = sum(PENALTIES[job.penalty].has_teacher for job in todo)
+    training = sum(find_penalty(job.penalty).has_teacher for job in todo)
     training += to_draw // (students * trials)
     before = f", {whole - left} recorded already" if left < whole else ""
     most = "at most " if study.scheduler != "none" else ""

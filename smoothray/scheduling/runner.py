@@ -15,7 +15,7 @@ import ray
 from smoothray.datasets import Dataset
 from smoothray.distillation.trial import Trial
 from smoothray.errors import Failure, StudentError, StudyError
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import find_penalty
 from smoothray.records.schema import Record, failed, new_record
 from smoothray.scheduling.desk import Desk
 from smoothray.scheduling.pool import Fit, StudentPool
@@ -197,13 +197,13 @@ class _Runner:
     def prepare(self, keys: Collection[Key]) -> None:
         """Start actors for what is known to come, which takes seconds, while Tune starts."""
         self.pool.grow(len(keys), self.cores, 0)
-        if any(PENALTIES[key.arm.penalty].has_teacher for key in keys):
+        if any(find_penalty(key.arm.penalty).has_teacher for key in keys):
             self.teachers.prepare(self.use_gpus)
 
     def add(self, todo: Iterable[Job]) -> None:
         for job in todo:
             # What needs no teacher comes first: the students have work while the first bank trains.
-            if PENALTIES[job.penalty].has_teacher:
+            if find_penalty(job.penalty).has_teacher:
                 self.jobs.append(job)
             else:
                 self.jobs.appendleft(job)
@@ -241,7 +241,7 @@ class _Runner:
         while self.jobs and len(self.fits) < 2 * self.cores + len(self.jobs[0].fits):
             job = self.jobs[0]
             bank = (job.dataset, job.penalty, job.strength, job.ensemble, job.trials)
-            if not PENALTIES[job.penalty].has_teacher:
+            if not find_penalty(job.penalty).has_teacher:
                 self.fits += [self._fit(job, key, None) for key in job.fits]
             elif bank in self.all_outputs:
                 self.all_outputs.move_to_end(bank)
@@ -293,6 +293,6 @@ class _Runner:
     def _blank(self, job: Job, key: Key) -> Record:
         dataset = self.datasets[key.dataset]
         sizes = self.sizes[key.dataset]
-        bank = job.trials if PENALTIES[job.penalty].has_teacher else ()
+        bank = job.trials if find_penalty(job.penalty).has_teacher else ()
         selection = self.settings[key.student].selection
         return new_record(self.study.name, key, sizes, dataset.fingerprint, bank, selection)

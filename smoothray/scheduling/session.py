@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,10 +12,11 @@ from smoothray.errors import StudyError
 
 
 @contextmanager
-def ray_session(cores: int | None = None) -> Iterator[None]:
+def ray_session(cores: int | None = None, modules: Sequence[str] = ()) -> Iterator[None]:
     """Connect to Ray, and leave it at the end.
 
-    cores: how many to use of this machine, all by default; a cluster's are its own.
+    cores: how many to use of this machine, all by default; a cluster's are its own. modules: files and
+    package folders that all processes of the session are to find, wherever they run.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -26,16 +27,18 @@ def ray_session(cores: int | None = None) -> Iterator[None]:
     import ray
 
     address = os.environ.get("RAY_ADDRESS") or "local"
-    local: dict[str, Any] = (
+    options: dict[str, Any] = (
         {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
     )
+    if modules:
+        options["runtime_env"] = {"py_modules": list(modules)}
     try:
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=True,
-            **local,
+            **options,
         )
     except (ConnectionError, ValueError) as error:
         if address == "local":

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import find_penalty
 from smoothray.study import Study
 
 
@@ -94,7 +94,7 @@ def arms(study: Study, dataset: str) -> list[Arm]:
         if strengths.searcher == "random"
     ]
     for penalty, strengths_ in settings:
-        if not PENALTIES[penalty].has_teacher:
+        if not find_penalty(penalty).has_teacher:
             found.append(Arm(penalty))
             continue
         found += [
