@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from smoothray.distillation.distiller import SymbolicDistiller
     from smoothray.metrics.smoothness import measure_smoothness
     from smoothray.penalties import PENALTIES, Network, Penalty
+    from smoothray.students import RawFormula, Student
     from smoothray.teachers.finetune import smooth_finetune
 
 __version__ = "0.1.0"
@@ -16,6 +17,8 @@ __all__ = [
     "PENALTIES",
     "Network",
     "Penalty",
+    "RawFormula",
+    "Student",
     "SymbolicDistiller",
     "measure_smoothness",
     "smooth_finetune",
@@ -25,6 +28,8 @@ _PLACES = {
     "PENALTIES": "smoothray.penalties",
     "Network": "smoothray.penalties",
     "Penalty": "smoothray.penalties",
+    "RawFormula": "smoothray.students",
+    "Student": "smoothray.students",
     "measure_smoothness": "smoothray.metrics.smoothness",
     "smooth_finetune": "smoothray.teachers.finetune",
 }

@@ -50,7 +50,9 @@ def run(
     ] = "",
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
     name: Annotated[str | None, typer.Option(help="Record it under another name.")] = None,
-    student: Annotated[str | None, typer.Option(help="Another student, such as pysr.")] = None,
+    student: Annotated[
+        str | None, typer.Option(help="Another student: pysr, my_module:Mine.")
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="quick, standard or thorough.")] = None,
     selection: Annotated[str | None, typer.Option(help="fidelity, accuracy or native.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The study's seed.")] = None,
@@ -169,11 +171,13 @@ def distill(
     file: Annotated[Path, typer.Argument(help="A CSV, TSV or Parquet file.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     penalty: Annotated[
-        str, typer.Option(help="none, jacobian, lipschitz, another penalty, or auto.")
+        str, typer.Option(help="none, jacobian, lipschitz, auto, or another: my_module:MyPenalty.")
     ] = "auto",
     strength: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
     augment: Annotated[int, typer.Option(min=0, help="New points per training row.")] = 0,
-    student: Annotated[str, typer.Option(help="operon, pysr or gplearn.")] = "operon",
+    student: Annotated[
+        str, typer.Option(help="operon, pysr, gplearn, or another: my_module:MyStudent.")
+    ] = "operon",
     budget: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
     selection: Annotated[
         str, typer.Option(help="accuracy, fidelity, sobolev or native.")

@@ -27,6 +27,10 @@ class TeacherError(SmoothrayError):
     """A network that cannot be a teacher, or not under this penalty."""
 
 
+class PluginError(StudyError, StudentError):
+    """A penalty or student that is not there, or is none."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """What stands where a result was expected, and why there is none."""

@@ -70,7 +70,7 @@ FOLDERS = (
     "datasets", "penalties", "formulas", "metrics", "students", "teachers", "study", "distillation",
     "records", "search", "scheduling", "commands",
 )  # fmt: skip
-"""Each may import those before it; errors.py and seeds.py stand below all, cli.py above."""
+"""Each may import those before it; errors.py, seeds.py and plugins.py stand below all, cli.py above."""
 
 
 def test_every_folder_has_its_place():
@@ -79,6 +79,7 @@ def test_every_folder_has_its_place():
         "__init__.py",
         "cli.py",
         "errors.py",
+        "plugins.py",
         "seeds.py",
     }
 
@@ -92,6 +93,8 @@ def test_a_folder_imports_only_those_before_it(folder):
 def test_what_stands_below_all_imports_nothing_of_ours():
     for name in ("errors.py", "seeds.py"):
         assert not [module for module in imports(ROOT / name) if module.startswith("smoothray")]
+    ours = {module for module in imports(ROOT / "plugins.py") if module.startswith("smoothray")}
+    assert all(module.startswith("smoothray.errors") for module in ours)
 
 
 @pytest.mark.parametrize("folder", ["search", "scheduling", "records", "distillation"])

@@ -17,12 +17,13 @@ import pytest
 import yaml
 from conftest import COMMAND, Command, clean_environment
 
-from smoothray.penalties import PENALTIES
 from smoothray.study import load_study, parse_study
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+FILE = re.compile(r"# (\w+\.(?:py|yaml))\n")
+"""How a block begins that a reader puts into a file."""
 STUDIES = "SMOOTHRAY_DATA" in os.environ
 
 
@@ -53,11 +54,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory, smoothray: Command) -> Path
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_shows_works(page, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setitem(PENALTIES, "few_inputs", None)  # what a page registers ends with it
-    monkeypatch.delitem(PENALTIES, "few_inputs")
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a page's modules are looked for in the folder
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks(page):
-        if block.kind == "python":
+        file = FILE.match(block.text)
+        if file:
+            (folder / file[1]).write_text(block.text)
+            if block.kind == "yaml":
+                load_study(file[1]).check(available=False)
+        elif block.kind == "python":
             exec(compile(block.text, str(page), "exec"), names)
         elif block.kind == "yaml":
             parse_study(yaml.safe_load(block.text), str(page)).check(available=False)
@@ -98,11 +103,12 @@ def shorter(arguments: list[str]) -> list[str] | None:
     if not STUDIES and any("pmlb" in word or "penalty_search" in word for word in rest):
         return None
     if command == "run":
-        first = load_study(ROOT / studies[0]).datasets[0]
+        first = load_study(studies[0]).datasets[0]
         chosen = [] if studies[0].endswith("quickstart.yaml") else ["--datasets", one_of(first)]
         return [*arguments, "--trials", "1", *chosen]
     if command == "distill":
-        return [*arguments, "--budget", "quick", "--penalty", "none"]
+        chosen = [] if "--penalty" in arguments else ["--penalty", "none"]
+        return [*arguments, "--budget", "quick", *chosen]
     if command == "plan":
         return [*arguments, "--seconds", "1"]
     if command in ("report", "export") and "pmlb20" in rest:

@@ -153,7 +153,7 @@ REFUSED = {
     "yes is no strength": ("datasets: offline\npenalties: {jacobian: yes}", "penalties.jacobian is"),
     "unknown penalty": (
         "datasets: offline\npenalties: {jacobi: [0.1]}",
-        "unknown penalty 'jacobi'; use one of jacobian, lipschitz, ",
+        "unknown penalty 'jacobi'; did you mean 'jacobian'?",
     ),
     "baseline as penalty": (
         "datasets: offline\npenalties: {none: [0.1]}",

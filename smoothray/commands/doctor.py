@@ -18,8 +18,9 @@ class Finding(NamedTuple):
 
 
 def findings() -> Iterator[Finding]:
-    """Students, devices, data sources and MLflow, each with what it is or why it does not work."""
+    """Students, plug-ins, devices, data sources and MLflow, each with what it is or why it does not work."""
     yield from _students()
+    yield from _plugins()
     yield from _devices()
     yield from _sources()
     yield _mlflow()
@@ -33,6 +34,27 @@ def _students() -> Iterator[Finding]:
         reason = student.unavailable()
         version = "" if reason else importlib.metadata.version(student.packages[0])
         yield Finding("student", name, reason is None, reason or version)
+
+
+def _plugins() -> Iterator[Finding]:
+    """What installed packages offer by entry points."""
+    from smoothray.errors import PluginError
+    from smoothray.penalties import find_penalty
+    from smoothray.plugins import GROUPS, entry_points
+    from smoothray.students import find_student
+
+    for what, group in GROUPS.items():
+        for name, entry in entry_points(group).items():
+            reason = None
+            try:
+                if what == "student":
+                    reason = find_student(name).unavailable()
+                else:
+                    find_penalty(name)
+            except PluginError as error:
+                reason = str(error)
+            detail = reason or f"{entry.value} ({entry.dist.name if entry.dist else 'unknown'})"
+            yield Finding(f"{what} plug-in", name, reason is None, detail)
 
 
 def _devices() -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from smoothray.datasets import Dataset
 from smoothray.distillation.distil import distil
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import find_penalty
 from smoothray.records.schema import Record
 from smoothray.study import Study
 from smoothray.study.plan import Job
@@ -99,7 +99,7 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
     students = {settings.name: settings.build() for settings in study.students}
     for student in students.values():
         student.warm_up()
-    penalties = [p for p in (*study.baselines, *study.penalties) if PENALTIES[p].has_teacher]
+    penalties = [p for p in (*study.baselines, *study.penalties) if find_penalty(p).has_teacher]
     for name in order:
         for settings in study.students:
             known = any(student == settings.name for _, student in costs.fits)
@@ -141,9 +141,9 @@ def estimate(
     heapq.heapify(workers)
     total_fit = total_bank = last = 0.0
     banks = fits = 0
-    for job in sorted(todo, key=lambda job: PENALTIES[job.penalty].has_teacher):
+    for job in sorted(todo, key=lambda job: find_penalty(job.penalty).has_teacher):
         ready = START_SECONDS
-        if PENALTIES[job.penalty].has_teacher:
+        if find_penalty(job.penalty).has_teacher:
             network = costs.network(job.dataset, job.penalty) if costs else 0.0
             seconds = network * len(job.trials) * job.ensemble
             begin = max(heapq.heappop(teachers), START_SECONDS)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from smoothray.commands.console import StudyProgress, say
 from smoothray.datasets import Dataset, expand, load_dataset
 from smoothray.errors import StudyError, did_you_mean, plural
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import find_penalty
 from smoothray.records.journal import journal_folder
 from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder
@@ -129,7 +129,7 @@ def _work(
     stopped, rows, tune = False, None, None
     try:
         # Twice, since Ray puts a handler of its own in place of ours.
-        with interruptible(), ray_session(cores), interruptible() as stop:
+        with interruptible(), ray_session(cores, study.modules(), say), interruptible() as stop:
             run = StudyRun(study, search, datasets, identity, again, tune_folder(study.name))
             try:
                 with StudyProgress(totals, done) as progress:
@@ -223,7 +223,7 @@ def say_plan(
     by_dataset = Counter(dataset for dataset, _ in {(key.dataset, key.arm) for key in wanted})
     arms = max(by_dataset.values(), default=0)
     arms += max(search.to_draw().values(), default=0) // (students * trials)
-    training = sum(PENALTIES[job.penalty].has_teacher for job in todo)
+    training = sum(find_penalty(job.penalty).has_teacher for job in todo)
     training += to_draw // (students * trials)
     before = f", {whole - left} recorded already" if left < whole else ""
     most = "at most " if study.scheduler != "none" else ""

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from smoothray.datasets import from_file, from_pmlb, from_sklearn
+from smoothray.datasets import from_file, from_function, from_pmlb, from_sklearn
 from smoothray.datasets.specs import DatasetSpec
 from smoothray.datasets.table import Dataset, from_frame
 from smoothray.errors import DataError, did_you_mean
+from smoothray.plugins import is_module
 
 
 class Source(NamedTuple):
@@ -26,10 +27,15 @@ SOURCES: dict[str, Source] = {
     "pmlb": Source(from_pmlb.check, from_pmlb.read),
     "sklearn": Source(from_sklearn.check, from_sklearn.read),
     "file": Source(from_file.check, from_file.read),
+    "load": Source(from_function.check, from_function.read),
 }
 
-_FILE_FORM = "{file: PATH, target: COLUMN}"
-_FILE_KEYS = ("file", "target", "name")
+FORMS = {
+    "file": "{file: PATH, target: COLUMN}",
+    "load": "{load: my_module:my_function, target: COLUMN}",
+}
+"""How to write what stands as a mapping, with `name: NAME` if one likes."""
+_FILE_FORM = FORMS["file"]
 
 
 def parse_spec(value: str | Mapping[str, object] | DatasetSpec) -> DatasetSpec:
@@ -37,7 +43,9 @@ def parse_spec(value: str | Mapping[str, object] | DatasetSpec) -> DatasetSpec:
 
     Args:
         value: "pmlb:NAME", "sklearn:NAME", or a mapping {file: PATH, target: COLUMN, name: NAME},
-            where the name may be left out: it is then the file's name without its ending.
+            where the name may be left out: it is then the file's name without its ending. Or a function
+            of one's own: "my_module:my_function", or {load: my_module:my_function, target: COLUMN,
+            name: NAME}, where the function may say the target itself (see `from_function.read`).
 
     Raises:
         DataError: the text or mapping names no data set; the message says what to write.
@@ -50,7 +58,7 @@ def parse_spec(value: str | Mapping[str, object] | DatasetSpec) -> DatasetSpec:
     if isinstance(value, DatasetSpec):
         return value
     if isinstance(value, Mapping):
-        return _parse_file(value)
+        return _parse_mapping(value)
     if not isinstance(value, str):
         raise DataError(f"data set {value!r}: write pmlb:NAME, sklearn:NAME or {_FILE_FORM}")
     text = value.strip()
@@ -60,42 +68,45 @@ def parse_spec(value: str | Mapping[str, object] | DatasetSpec) -> DatasetSpec:
             f"data set '{text}': a file needs a target column; "
             f"write {{file: {text.removeprefix('file:').strip()}, target: COLUMN}}"
         )
-    named = [key for key in SOURCES if key != "file"]
+    named = [key for key in SOURCES if key not in FORMS]
     if not colon:
         raise DataError(
             f"data set '{text}': say where it is from: pmlb:{text}, sklearn:{text} "
             f"or {_FILE_FORM} for a file of your own"
         )
+    if source not in SOURCES and is_module(source):
+        return _parse_mapping({"load": text})
     if source not in named:
         hint = did_you_mean(source, named)
         raise DataError(
             f"data set '{text}': unknown source '{source}'; "
-            f"use one of {', '.join(named)}, or {_FILE_FORM} for a file{hint}"
+            f"use one of {', '.join(named)}, {_FILE_FORM} for a file, or my_module:my_function{hint}"
         )
     if not name:
         raise DataError(f"data set '{text}': the name after '{source}:' is missing")
     return DatasetSpec(source, name)
 
 
-def _parse_file(value: Mapping[str, object]) -> DatasetSpec:
+def _parse_mapping(value: Mapping[str, object]) -> DatasetSpec:
+    source = "load" if "load" in value else "file"
+    keys = (source, "target", "name")
     for key in value:
-        if key not in _FILE_KEYS:
-            hint = did_you_mean(str(key), _FILE_KEYS)
+        if key not in keys:
             raise DataError(
-                f"data set {dict(value)}: unknown key '{key}'; use {_FILE_FORM}, "
-                f"and name: NAME if you like{hint}"
+                f"data set {dict(value)}: unknown key '{key}'; use {FORMS[source]}, "
+                f"and name: NAME if you like{did_you_mean(str(key), keys)}"
             )
-    path, target = str(value.get("file") or ""), str(value.get("target") or "").strip()
-    for key, text in (("file", path), ("target", target)):
+    path, target = str(value.get(source) or "").strip(), str(value.get("target") or "").strip()
+    for key, text in ((source, path), ("target", target or source == "load")):
         if not text:
-            raise DataError(f"data set {dict(value)}: '{key}' is missing; write {_FILE_FORM}")
-    stem = re.sub(r"[^\w.\- ]+", "_", Path(path).stem)
-    name = str(value.get("name") or stem).strip()
+            raise DataError(f"data set {dict(value)}: '{key}' is missing; write {FORMS[source]}")
+    last = path.rpartition(":")[2] if source == "load" else Path(path).stem
+    name = str(value.get("name") or re.sub(r"[^\w.\- ]+", "_", last)).strip()
     if not name or re.search(r"[^\w.\- ]", name):
         raise DataError(
             f"data set name '{name}': use letters, digits, spaces and the signs _ - . alone"
         )
-    return DatasetSpec("file", name, path, target)
+    return DatasetSpec(source, name, path, target)
 
 
 def check_spec(spec: DatasetSpec) -> None:

@@ -10,10 +10,10 @@ class DatasetSpec:
     """One data set, named but not read.
 
     Attributes:
-        source: a key of `smoothray.datasets.SOURCES`: "pmlb", "sklearn" or "file".
+        source: a key of `smoothray.datasets.SOURCES`: "pmlb", "sklearn", "file" or "load".
         name: the short name used in seeds, records and tables.
-        path: where the file is; empty for other sources.
-        target: the column to predict; empty for other sources.
+        path: where the file is, or the import path of the function; empty for other sources.
+        target: the column to predict; empty for other sources, and where the function names it.
     """
 
     source: str
@@ -29,6 +29,7 @@ class DatasetSpec:
         >>> str(DatasetSpec("file", "concrete", "concrete.csv", "strength"))
         '{file: concrete.csv, target: strength, name: concrete}'
         """
-        if self.source == "file":
-            return f"{{file: {self.path}, target: {self.target}, name: {self.name}}}"
+        if self.source in ("file", "load"):
+            target = f", target: {self.target}" if self.target else ""
+            return f"{{{self.source}: {self.path}{target}, name: {self.name}}}"
         return f"{self.source}:{self.name}"

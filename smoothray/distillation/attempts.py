@@ -19,9 +19,8 @@ from smoothray.errors import (
     StudentError,
     StudyError,
     TeacherError,
-    did_you_mean,
 )
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import PENALTIES, find_penalty, try_penalty
 from smoothray.students import Student
 from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings, TeacherSettings, default_strengths
@@ -51,30 +50,30 @@ class Attempt:
 def candidate_arms(
     penalty: str, strength: float | str | Sequence[float], augment: int
 ) -> list[Arm]:
-    """The arms to try. penalty: a name or "auto". strength: a number, several, or "auto".
+    """The arms to try.
+
+    penalty: what `find_penalty` takes, or "auto". strength: a number, several, or "auto".
 
     Raises StudyError for what does not fit together.
     """
     automatic = isinstance(strength, str) and strength == "auto"
-    known = ["auto", *PENALTIES]
-    if not isinstance(penalty, str) or penalty not in known:
-        raise StudyError(
-            f"unknown penalty '{penalty}'; use one of {', '.join(known)}{did_you_mean(str(penalty), known)}"
-        )
-    if penalty == "auto" and not automatic:
-        raise StudyError("a strength belongs to one penalty; name the penalty")
-    if not automatic and not PENALTIES[penalty].has_strength():
+    names = AUTO_PENALTIES if penalty == "auto" else (penalty,)
+    if penalty == "auto":
+        if not automatic:
+            raise StudyError("a strength belongs to one penalty; name the penalty")
+    elif not find_penalty(penalty, ["auto", *PENALTIES]).has_strength() and not automatic:
         raise StudyError(f"the penalty '{penalty}' takes no strength")
     arms = []
-    for name in AUTO_PENALTIES if penalty == "auto" else (penalty,):
+    for name in names:
+        try_penalty(name)
         strengths = _strengths(name, strength)
-        k = augment if PENALTIES[name].has_teacher else 0
+        k = augment if find_penalty(name).has_teacher else 0
         arms += [Arm(name, value, k) for value in strengths]
     return arms
 
 
 def _strengths(penalty: str, strength: Any) -> Sequence[float | None]:
-    if not PENALTIES[penalty].has_strength():
+    if not find_penalty(penalty).has_strength():
         return (None,)
     if isinstance(strength, str):
         if strength != "auto":
@@ -183,7 +182,7 @@ def _taught(
             for place, arm in pairs:
                 outputs = outputs_of(trained[place], trials[place], [arm.augment], with_slopes)
                 found.append((place, arm, outputs, trained[place]))
-        elif not PENALTIES[penalty].has_teacher:
+        elif not find_penalty(penalty).has_teacher:
             found += [(place, arm, None, None) for place, arm in pairs]
         else:
             try:

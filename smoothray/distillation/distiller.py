@@ -59,16 +59,17 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Parameters
     ----------
     penalty : str, default="lipschitz"
-        "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay" or another of `smoothray.PENALTIES`;
-        lipschitz suits plain chains of layers alone, which the perceptron is. "none" for a plain teacher,
-        "direct" for no teacher at all: formulas are fitted to the labels; "auto" tries none, jacobian and
-        lipschitz.
+        "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay", another of `smoothray.PENALTIES`, or the
+        import path of one's own, "my_module:MyPenalty"; lipschitz suits plain chains of layers alone, which
+        the perceptron is. "none" for a plain teacher, "direct" for no teacher at all: formulas are fitted to
+        the labels; "auto" tries none, jacobian and lipschitz.
     strength : float, sequence of float, or "auto", default="auto"
         How much the penalty weighs against the squared error, both on standardised data. Of several, or of
         five over the penalty's usual range ("auto"), the one whose formula predicts the validation labels
         best is taken. All their teachers are trained together.
-    student : {"operon", "pysr", "gplearn"}, default="operon"
-        The symbolic regression program. PySR needs Julia and runs in a process of its own.
+    student : {"operon", "pysr", "gplearn"} or an import path, default="operon"
+        The symbolic regression program, or one's own, "my_module:MyStudent". PySR needs Julia and runs in a
+        process of its own.
     augment : int, default=0
         New inputs per training row, between neighbouring rows, that the teacher labels for the student.
     teacher : torch.nn.Module, callable or None, default=None

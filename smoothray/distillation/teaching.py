@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from smoothray.distillation.trial import Array, TeacherOutputs, Trial
 from smoothray.errors import Failure, TeacherError
 from smoothray.metrics.smoothness import largest_gradient, mean_squared_jacobian
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import find_penalty
 from smoothray.study.settings import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
 from smoothray.teachers.device import choose_device
@@ -72,7 +72,7 @@ def teach_bank(
     bank = train_bank(
         lambda: make(rows.x_train.shape[2]),
         rows,
-        PENALTIES[penalty](),
+        find_penalty(penalty)(),
         np.repeat(strengths, ensemble).tolist(),
         [member for trial in trials for member in trial.teacher_seeds(ensemble)],
         Training(settings.steps, settings.learning_rate, settings.patience, settings.batch_size),

@@ -34,7 +34,7 @@ class Penalty(ABC):
     name: ClassVar[str]
     source: ClassVar[str]
     default_range: ClassVar[tuple[float, float] | None] = None
-    """The strengths worth searching, on standardised inputs and target; None: it takes no strength."""
+    """The strengths worth searching, on standardised inputs and target; None: they must be given."""
     has_teacher: ClassVar[bool] = True
     uses_gradients: ClassVar[bool] = False
     needs_layers: ClassVar[bool] = False
@@ -42,7 +42,8 @@ class Penalty(ABC):
 
     @classmethod
     def has_strength(cls) -> bool:
-        return cls.default_range is not None
+        """Whether it takes a strength."""
+        return True
 
     @abstractmethod
     def __call__(self, network: Network) -> Tensor:

@@ -16,6 +16,10 @@ class NoPenalty(Penalty):
     name = "none"
     source = "the unregularised pipeline of arXiv 2507.22767"
 
+    @classmethod
+    def has_strength(cls) -> bool:
+        return False
+
     def __call__(self, network: Network) -> Tensor:
         return network.outputs.new_zeros(network.outputs.shape[0])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from smoothray.study.plan import Arm, Key
 from smoothray.records.schema import Record
+from smoothray.study.plan import Arm, Key
 
 Cell = tuple[str, Arm, str]
 

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from smoothray.records.cells import Cell, by_cell
 from smoothray.errors import StudyError
+from smoothray.records.cells import Cell, by_cell
 from smoothray.records.journal import Journal
-from smoothray.study.plan import Key
-from smoothray.records.schema import Record
 from smoothray.records.recorded import Recorded
+from smoothray.records.schema import Record
 from smoothray.records.tracker import Tracker
+from smoothray.study.plan import Key
 
 BATCH = 50
 RETRY_SECONDS = 10.0

@@ -78,7 +78,8 @@ SCHEMA = pa.schema(
 )
 """A record's fields. status: "ok" or "failed", then with a reason. fingerprint: of the data set.
 versions: of all
-that it was made with but smoothray. bank: the trials whose teachers were trained together. undefined_test: test rows without a value."""
+that it was made with but smoothray. bank: the trials whose teachers were trained together.
+undefined_test: test rows without a value."""
 
 Record = dict[str, Any]
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from smoothray.records.cells import Cell, by_cell, cell_name, digest, parameters
 from smoothray.errors import StudyError
-from smoothray.study.plan import Key
+from smoothray.records.cells import Cell, by_cell, cell_name, digest, parameters
 from smoothray.records.schema import Record, read_parquet, write_parquet
+from smoothray.study.plan import Key
 
 TABLE = "trials.parquet"
 IDENTITY = "smoothray.identity"
@@ -63,7 +63,7 @@ class Tracker:
     def reach(self) -> None:
         """Make sure that MLflow can be used, which makes its database where there is none.
 
-        Raises StudyError for an address that MLflow does not take; ConnectionError where it cannot be reached now.
+        Raises StudyError for an address that MLflow does not take, ConnectionError where it is away.
         """
         self._connect()
 

@@ -18,12 +18,13 @@ def versions(student: StudentSettings) -> str:
 
     Without loading any of it.
     """
-    from smoothray.students import STUDENTS
+    from smoothray.students import find_student
 
-    packages = ("torch", "ray", *STUDENTS[student.name].packages)
+    program = find_student(student.name)
+    packages = ("torch", "ray", *program.packages)
     parts = [("python", platform.python_version())]
     parts += [(name, _version(name)) for name in packages]
-    parts += STUDENTS[student.name].more_versions()
+    parts += program.more_versions()
     parts += [("commit", _commit())]
     return ", ".join(f"{name} {version}" for name, version in parts if version)
 

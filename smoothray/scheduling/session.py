@@ -31,8 +31,9 @@ def ray_session(
 ) -> Iterator[None]:
     """Connect to Ray, and leave it at the end.
 
-    cores: how many to use of this machine, all by default; a cluster's are its own. modules: files or folders of
-    Python modules that all processes are to have. say: is told where the dashboard is, if there is one.
+    cores: how many to use of this machine, all by default; a cluster's are its own. modules: files and
+    package folders that all processes of the session are to find, wherever they run. say: is told where the
+    dashboard is, if there is one.
 
     Raises StudyError where `RAY_ADDRESS` names no Ray that takes us.
     """

@@ -72,10 +72,10 @@ def memory() -> int:
 
 def start_student(students: Sequence[StudentSettings], seed: int) -> Any:
     """A new actor, in an environment that suits every student of the study."""
-    from smoothray.students import STUDENTS
+    from smoothray.students import find_student
 
     environment = {"CUDA_VISIBLE_DEVICES": ""}
     for settings in students:
-        environment |= STUDENTS[settings.name].environment
+        environment |= find_student(settings.name).environment
     options = StudentActor.options(runtime_env={"env_vars": environment})  # type: ignore[attr-defined]
     return options.remote(students, seed)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import find_penalty
 from smoothray.search.board import Board, Decision, arm_of, decision
 from smoothray.search.racing import FUTILE, halve, race
 from smoothray.search.sampler import Listed, Sampler, Searched, Suggest
@@ -96,7 +96,7 @@ class Search:
         """
         count = len(self.groups)
         order = [self.groups[(self._turn + i) % count] for i in range(count)]
-        order.sort(key=lambda g: (PENALTIES[g.penalty].has_teacher, len(g.running)))
+        order.sort(key=lambda g: (find_penalty(g.penalty).has_teacher, len(g.running)))
         wait = False
         for group in order:
             setting = self._next_of(group)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from smoothray.errors import StudentError
-from smoothray.students.base import OPERATORS, Student
+from smoothray.plugins import Family
+from smoothray.students.base import OPERATORS, RawFormula, Student
 from smoothray.students.front import Candidate, pareto_front
 from smoothray.students.gplearn import GplearnStudent
 from smoothray.students.operon import OperonStudent
@@ -18,17 +17,22 @@ STUDENTS: dict[str, type[Student]] = {
 }
 
 
+_STATED = ("name", "packages", "budgets", "vocabulary")
+_STUDENTS = Family("student", Student, STUDENTS, _STATED)  # type: ignore[type-abstract]
+
+
+def find_student(name: str) -> type[Student]:
+    """The student of a name, an entry point's name or an import path. Raises PluginError."""
+    return _STUDENTS.find(name)
+
+
 def make_student(name: str, **settings: Any) -> Student:
-    """The student of that name; `settings` are those of `Student`.
+    """The student that `find_student` finds; `settings` are those of `Student`.
 
     Raises:
         StudentError: an unknown name or setting.
     """
-    if name not in STUDENTS:
-        close = difflib.get_close_matches(name, STUDENTS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(STUDENTS)}"
-        raise StudentError(f"unknown student {name!r}; {hint}")
-    return STUDENTS[name](**settings)
+    return find_student(name)(**settings)
 
 
 __all__ = [
@@ -38,7 +42,9 @@ __all__ = [
     "GplearnStudent",
     "OperonStudent",
     "PySRStudent",
+    "RawFormula",
     "Student",
+    "find_student",
     "make_student",
     "pareto_front",
     "select",

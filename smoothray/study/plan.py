@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import find_penalty
 from smoothray.study import Study
 
 
@@ -47,7 +47,7 @@ class Setting:
 
     @property
     def has_teacher(self) -> bool:
-        return PENALTIES[self.penalty].has_teacher
+        return find_penalty(self.penalty).has_teacher
 
     def without(self, arms: Collection[Arm]) -> Setting:
         """The setting without some of its arms."""
@@ -119,7 +119,7 @@ class Job:
     @property
     def bank(self) -> tuple[int, ...]:
         """The trials whose teachers are trained together; none without a teacher."""
-        return self.trials if PENALTIES[self.penalty].has_teacher else ()
+        return self.trials if find_penalty(self.penalty).has_teacher else ()
 
 
 def arms(study: Study, dataset: str) -> list[Arm]:
@@ -135,7 +135,7 @@ def arms(study: Study, dataset: str) -> list[Arm]:
         if given.searcher == "random"
     ]
     for penalty, strengths in penalties:
-        if not PENALTIES[penalty].has_teacher:
+        if not find_penalty(penalty).has_teacher:
             listed.append(Arm(penalty))
             continue
         listed += [

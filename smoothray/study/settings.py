@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from smoothray.penalties import PENALTIES
+from smoothray.errors import StudyError
+from smoothray.penalties import find_penalty
 from smoothray.seeds import generator
 
 Selection = Literal["fidelity", "accuracy", "native"]
@@ -77,9 +78,14 @@ class Strengths(Strict):
 
 
 def default_strengths(penalty: str, count: int = 5) -> tuple[float, ...]:
-    """A log grid over the penalty's own default range."""
-    bounds = PENALTIES[penalty].default_range
-    assert bounds is not None
+    """A log grid over the penalty's own default range. Raises StudyError where it has none."""
+    bounds = find_penalty(penalty).default_range
+    if bounds is None:
+        raise StudyError(f"the penalty '{penalty}' has no default_range; give its strengths")
+    if not (len(bounds) == 2 and 0 < bounds[0] < bounds[1] < math.inf):
+        raise StudyError(
+            f"the penalty '{penalty}' has default_range {bounds}; it takes (low, high) with 0 < low < high"
+        )
     low, high = map(math.log10, bounds)
     step = (high - low) / (count - 1)
     return tuple(float(f"{10 ** (low + i * step):.3g}") for i in range(count))
@@ -138,7 +144,10 @@ class TeacherSettings(Strict):
 class StudentSettings(Strict):
     """A student and its budget."""
 
-    name: str = Field(default="operon", description="`operon`, `pysr` or `gplearn`.")
+    name: str = Field(
+        default="operon",
+        description="`operon`, `pysr`, `gplearn`, or one of your own as `my_module:MyClass`.",
+    )
     budget: str = Field(default="quick", description="`quick`, `standard` or `thorough`.")
     operators: tuple[str, ...] | None = Field(
         default=None, description="What formulas are made of; none given: the student's own set."

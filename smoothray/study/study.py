@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import PENALTIES, find_penalty, try_penalty
+from smoothray.plugins import modules_to_ship
 from smoothray.study.settings import (
     Axis,
     Strengths,
@@ -43,7 +44,8 @@ class Study(Strict):
     )
     datasets: tuple[Any, ...] = Field(
         description="A suite's name, or a list of data sets: `pmlb:NAME`, `sklearn:NAME`, "
-        "`{file: PATH, target: COLUMN, name: NAME}`, or suites' names."
+        "`{file: PATH, target: COLUMN, name: NAME}`, `{load: my_module:my_function, target: COLUMN, "
+        "name: NAME}`, or suites' names."
     )
     trials: int = Field(
         default=10,
@@ -54,7 +56,7 @@ class Study(Strict):
     penalties: dict[str, Strengths] = Field(
         default={},
         description="Each penalty's strengths: a list, a distribution, or nothing for "
-        "five on its default range.",
+        "five on its default range. A penalty of your own is named as `my_module:MyClass`.",
     )
     baselines: tuple[Literal["none", "direct"], ...] = Field(
         default=("none", "direct"),
@@ -117,19 +119,17 @@ class Study(Strict):
         if not isinstance(raw, Mapping):
             raise ValueError("write each penalty with its strengths, as in 'jacobian: [0.01, 0.1]'")
         searched = [name for name, penalty in PENALTIES.items() if penalty.has_strength()]
-        found: dict[str, Any] = {}
+        strengths: dict[str, Any] = {}
         for name, value in raw.items():
-            if name in PENALTIES and name not in searched:
-                raise ValueError(f"'{name}' takes no strength; list it under 'baselines'")
-            if name not in searched:
-                known = ", ".join(searched)
-                raise ValueError(
-                    f"unknown penalty '{name}'; use one of {known}{did_you_mean(str(name), searched)}"
+            try:
+                if not find_penalty(name, searched).has_strength():
+                    raise ValueError(f"'{name}' takes no strength; list it under 'baselines'")
+                strengths[name] = (
+                    {"values": default_strengths(name)} if value is None else read_strengths(value)
                 )
-            found[name] = (
-                {"values": default_strengths(name)} if value is None else read_strengths(value)
-            )
-        return found
+            except StudyError as error:
+                raise ValueError(str(error)) from error
+        return strengths
 
     @field_validator("augment")
     @classmethod
@@ -153,7 +153,7 @@ class Study(Strict):
         return self
 
     def check(self, available: bool = True) -> None:
-        """Raise what is wrong with the data sets and students, before any work starts.
+        """Raise what is wrong with the data sets, penalties and students, before any work starts.
 
         available: also refuse students that cannot run on this machine.
         """
@@ -161,6 +161,8 @@ class Study(Strict):
 
         for spec in expand(self.datasets):
             check_spec(spec)
+        for penalty in self.penalties:
+            try_penalty(penalty)
         for settings in self.students:
             reason = settings.build().unavailable()
             if reason and available:
@@ -168,6 +170,10 @@ class Study(Strict):
                     f"the student '{settings.name}' cannot run here: {reason} "
                     "('smoothray doctor' lists those that can)"
                 )
+
+    def modules(self) -> list[str]:
+        """Files and folders of its plug-ins that are not installed: other machines need them."""
+        return modules_to_ship([*self.penalties, *(student.name for student in self.students)])
 
     def identity(self) -> dict[str, Any]:
         """What may not change while a study keeps its name; what may grow is left out."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from smoothray.datasets import Scaler, TargetScaler
 from smoothray.errors import TeacherError
-from smoothray.penalties import PENALTIES
+from smoothray.penalties import PENALTIES, find_penalty, try_penalty
 from smoothray.teachers.bank import train_bank
 from smoothray.teachers.device import choose_device
 from smoothray.teachers.fitted import factory_of
@@ -44,9 +44,10 @@ def smooth_finetune(
     Raises SmoothrayError for a penalty without a strength, data that do not fit, or a network that diverges
     or cannot be trained in a bank (batch norm, dropout), or not under this penalty.
     """
-    if penalty not in PENALTIES or not PENALTIES[penalty].has_strength():
-        known = ", ".join(name for name, p in PENALTIES.items() if p.has_strength())
-        raise TeacherError(f"the penalty is '{penalty}'; use one of {known}")
+    names = [name for name, each in PENALTIES.items() if each.has_strength()]
+    if not find_penalty(penalty, names).has_strength():
+        raise TeacherError(f"the penalty is '{penalty}'; use one of {', '.join(names)}")
+    try_penalty(penalty)
     if not (isinstance(strength, int | float) and 0 <= strength < float("inf")):
         raise TeacherError(f"the strength is {strength}; give a number of at least 0")
     if steps < 1:
@@ -62,7 +63,7 @@ def smooth_finetune(
     ends = _linear_ends(network)
     if ends:
         _fold(*ends, *scalers)
-    elif PENALTIES[penalty].needs_layers:
+    elif find_penalty(penalty).needs_layers:
         raise TeacherError(
             f"the penalty '{penalty}' is for a plain chain of layers, such as tanh between linear ones, that "
             "begins and ends with a linear layer with a bias; use 'jacobian' or 'lipschitz_sampled'"
@@ -77,7 +78,7 @@ def smooth_finetune(
         bank = train_bank(
             lambda: copy.deepcopy(network),
             Rows(x, t, x, t),
-            PENALTIES[penalty](),
+            find_penalty(penalty)(),
             [float(strength)],
             [random_state],
             Training(steps, learning_rate, steps, batch_size, keep="last"),
