@@ -1,12 +1,15 @@
-"""Student actors that die or hang: the fit is tried again or recorded as failed, and the study goes on."""
+"""Trials of Tune and students that die or hang: they are tried again or recorded, and the study goes on."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -14,31 +17,37 @@ from conftest import at_work
 from ray.exceptions import OutOfMemoryError
 
 from smoothray.commands.run import load_datasets
-from smoothray.distillation.trial import TeacherOutputs
 from smoothray.errors import StudyError
-from smoothray.records.schema import Record
-from smoothray.scheduling.teaching import Teachers
-from smoothray.search import Search
+from smoothray.records.journal import Journal
+from smoothray.records.schema import Record, new_record
+from smoothray.scheduling import pool as pools
+from smoothray.scheduling.pool import Fit, StudentPool
+from smoothray.scheduling.run import StudyRun, sizes
+from smoothray.search import Board, Search
 from smoothray.study import Study, parse_study
-from smoothray.study.plan import Arm, Job, Key
+from smoothray.study.plan import Arm, Key
 
 SLOW = {"population_size": 300, "generations": 150}
+QUICK = {"options": {"population_size": 50, "generations": 2}}
+SMALL = {"steps": 60, "hidden": [8]}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ray_here() -> Iterator[None]:
+def ray_here(tmp_path_factory, empty_database: Path) -> Iterator[None]:
     from smoothray.scheduling.session import ray_session
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
+        patch.chdir(tmp_path_factory.mktemp("scheduling"))
+        patch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
         with ray_session(2):
             yield
 
 
-def study(**changes: object) -> Study:
+def study(name: str, **changes: object) -> Study:
     return parse_study(
         {
-            "name": "small",
+            "name": name,
             "datasets": ["sklearn:iris"],
             "trials": 1,
             "baselines": ["direct"],
@@ -48,11 +57,34 @@ def study(**changes: object) -> Study:
     )
 
 
-def run(study: Study) -> list[Record]:
-    from smoothray.scheduling.runner import run_search
+class Done:
+    """A study that was run: its records, and what Tune and the journal say of it."""
 
-    datasets = load_datasets(study)
-    return list(run_search(study, Search(study, datasets, {}), datasets, {}))
+    def __init__(self, study: Study) -> None:
+        datasets = load_datasets(study)
+        search = Search(study, datasets, Board(study))
+        run = StudyRun(study, search, datasets, study.identity(), (), Path("tune") / study.name)
+        try:
+            told = list(run.scores())
+            self.records = list(run.rows(search.known_keys()).values())
+            self.lacking, _ = run.finish(60)
+        finally:
+            run.close()
+            ray.kill(run.pool)
+        assert sorted(map(str, (score.key for score in told))) == sorted(
+            str(Key.of(record)) for record in self.records
+        )
+        assert run.results is not None
+        self.search, self.tune = search, run.results
+        self.decisions = [
+            entry["decision"]
+            for entry in Journal(study.name).entries()
+            if entry["kind"] == "decision"
+        ]
+
+
+def run(study: Study) -> list[Record]:
+    return Done(study).records
 
 
 class Killer(threading.Thread):
@@ -72,15 +104,16 @@ class Killer(threading.Thread):
 
 
 def scores(records: list[Record]) -> list[dict]:
-    return [{k: v for k, v in r.items() if not k.endswith("seconds")} for r in records]
+    kept = [name for name in records[0] if not name.endswith("seconds") and name != "study"]
+    return [{name: record[name] for name in kept} for record in records]
 
 
 def test_a_fit_whose_process_dies_is_tried_again():
-    undisturbed = run(study())
+    undisturbed = run(study("undisturbed"))
     assert undisturbed[0]["status"] == "ok"
     killer = Killer(1)
     killer.start()
-    records = run(study())
+    records = run(study("disturbed"))
     killer.join()
     assert len(killer.killed) == 1
     assert scores(records) == scores(undisturbed)
@@ -89,61 +122,73 @@ def test_a_fit_whose_process_dies_is_tried_again():
 def test_a_fit_that_kills_every_process_has_failed():
     killer = Killer(3)
     killer.start()
-    (record,) = run(study())
+    (record,) = run(study("deadly"))
     killer.join()
     assert record["status"] == "failed"
     assert "the student's process died 3 times" in record["reason"]
 
 
-@pytest.mark.parametrize("scheduler", ["none", "race"])
-def test_a_tune_trial_that_dies_is_done_again_and_costs_no_fit(scheduler):
-    quick = {"options": {"population_size": 200, "generations": 60}}
-    raced = study(students=quick, trials=8, scheduler=scheduler, penalties={"jacobian": [0.1]},
-                  teacher={"steps": 60, "hidden": [8]}, blocks=[5])  # fmt: skip
-    killer = Killer(1, b"ArmTrial")
+@pytest.mark.parametrize("scheduler", ["none", "race", "asha"])
+def test_a_tune_trial_that_dies_is_begun_again_and_costs_no_fit(scheduler):
+    raced = study(
+        f"killed-{scheduler}", students={"options": {"population_size": 200, "generations": 60}},
+        trials=8, scheduler=scheduler, penalties={"jacobian": [0.1]}, teacher=SMALL, blocks=[5],
+    )  # fmt: skip
+    killer = Killer(1, b"TeacherTrial")
     killer.start()
     records = run(raced)
     killer.join()
-    assert len(killer.killed) == 1
+    assert killer.killed
     assert sorted((r["penalty"], r["trial"]) for r in records) == [
         (penalty, trial) for penalty in ("direct", "jacobian") for trial in range(8)
     ]
+    assert {r["status"] for r in records} == {"ok"}
+
+
+def test_tune_shows_the_teachers_with_their_scores():
+    done = Done(
+        study("shown", students=QUICK, trials=2, baselines=["none"], augment=[0, 2],
+              penalties={"jacobian": [0.1, 0.2]}, teacher=SMALL)
+    )  # fmt: skip
+    table = done.tune.get_dataframe()
+    assert len(table) == 3 and set(table["trials"]) == {2} and not table["failed"].any()
+    assert set(table["config/penalty"]) == {"none", "jacobian"}
+    assert (table["teacher_r2_val"] > 0).all() and table["score"].notna().all()
+    assert len(done.records) == 3 * 2 * 2
+    assert (Path("tune") / "shown").is_dir()
+
+
+@pytest.mark.parametrize("scheduler", ["race", "asha"])
+def test_arms_that_are_no_better_stop_early_and_one_has_all_trials(scheduler):
+    grid = [0.0001, 0.001, 0.01, 30.0, 100.0, 300.0]
+    done = Done(
+        study(f"early-{scheduler}", students=QUICK, trials=12, baselines=["none"], blocks=[3],
+              scheduler=scheduler, penalties={"weight_decay": grid}, teacher=SMALL)
+    )  # fmt: skip
+    trials = {s: sum(r["strength"] == s for r in done.records) for s in grid}
+    stopped = {d["strength"] for d in done.decisions if d["what"] == "stopped"}
+    assert max(trials.values()) == 12 and len(done.records) < 12 * 7
+    assert stopped == {s for s, count in trials.items() if count < 12}
+    assert sum(r["penalty"] == "none" for r in done.records) == 12
+    # A restart keeps to it.
+    again = Search(done.search.study, ["iris"], done.search.board, done.decisions)
+    assert again.next() is None
 
 
 def test_a_fit_past_its_time_limit_has_failed_and_its_neighbours_have_not():
     endless = {"name": "operon", "timeout": 2, "options": {**SLOW, "generations": 1_000_000}}
-    quick = {"name": "gplearn", "options": {"population_size": 50, "generations": 2}}
-    records = {r["student"]: r for r in run(study(students=[endless, quick]))}
+    records = {
+        r["student"]: r
+        for r in run(study("endless", students=[endless, {"name": "gplearn", **QUICK}]))
+    }
     assert records["operon"]["status"] == "failed"
     assert records["operon"]["reason"] == "the fit passed its time limit of 2 s"
     assert records["gplearn"]["status"] == "ok"
 
 
-def test_an_actor_that_the_memory_monitor_ended_is_replaced(monkeypatch):
-    """Ray reports it as an error that is no RayActorError; the actor must not be used again."""
-    from smoothray.scheduling import pool
-
-    get, raised = pool.ray.get, []
-
-    def get_once_out_of_memory(reference):
-        value = get(reference)
-        if isinstance(value, tuple) and not raised:
-            raised.append(value)
-            raise OutOfMemoryError("the memory monitor ended it")
-        return value
-
-    monkeypatch.setattr(pool.ray, "get", get_once_out_of_memory)
-    quick = {"options": {"population_size": 50, "generations": 2}}
-    records = run(study(students=quick, trials=3))
-    assert len(raised) == 1
-    assert [r["status"] for r in records] == ["ok"] * 3
-    assert sorted(r["trial"] for r in records) == [0, 1, 2]
-
-
 def test_a_bank_that_cannot_train_fails_its_trials_alone():
     """The reason is recorded, and the direct fit goes on."""
-    quick = {"options": {"population_size": 50, "generations": 2}}
-    sound = study(baselines=["none", "direct"], students=quick, trials=2)
+    sound = study("sound", baselines=["none", "direct"], students=QUICK, trials=2)
     teacher = sound.teacher.model_copy(update={"activation": "unheard of"})
     records = run(sound.model_copy(update={"teacher": teacher}))
     assert [r["status"] for r in records if r["penalty"] == "direct"] == ["ok"] * 2
@@ -156,39 +201,117 @@ def test_a_gpu_that_is_not_there_is_refused_before_any_work():
     if ray.cluster_resources().get("GPU"):
         pytest.skip("there is a GPU here")
     with pytest.raises(StudyError, match="Ray sees no GPU here"):
-        run(study(teacher={"device": "cuda"}))
+        run(study("gpu", teacher={"device": "cuda"}))
+
+
+# --- the pool, in this process
+
+
+def fit_of(trial: int, dataset: Any, timeout: float = 60) -> Fit:
+    (table,) = load_datasets(study("pool")).values()
+    key = Key("iris", Arm("direct"), "operon", trial)
+    blank = new_record("pool", key, sizes(table, 0), table.fingerprint, (), "fidelity")
+    return Fit(key, dataset, None, blank, timeout)
 
 
 @pytest.fixture
-def teachers() -> Iterator[Teachers]:
-    found = Teachers(study(baselines=["none"]))
-    yield found
-    found.close()
+def dataset() -> Any:
+    (table,) = load_datasets(study("pool")).values()
+    return ray.put(table)
 
 
-def bank() -> tuple[object, Job]:
-    """A reference to a data set, and a bank of one plain teacher on it."""
-    (dataset,) = load_datasets(study()).values()
-    key = Key("iris", Arm("none", None, 0), "operon", 0)
-    return ray.put(dataset), Job("iris", "none", None, 1, (0,), (key,))
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(120):
+        while not condition():
+            await asyncio.sleep(0.05)
 
 
-def test_a_teacher_that_broke_is_not_used_again(teachers):
-    dataset, job = bank()
-    (reason,) = teachers.collect(teachers.teach(ray.put("no data set"), job, use_gpu=False), 1)
-    assert reason.startswith("the teachers could not be trained: ")
-    assert not teachers.idle
-    (outputs,) = teachers.collect(teachers.teach(dataset, job, use_gpu=False), 1)
-    assert isinstance(outputs, TeacherOutputs) and outputs.gradients is None
-    assert len(teachers.idle) == 1
+async def start_pool(**more: Any) -> StudentPool:
+    pool = StudentPool(study("pool", students=QUICK).students, 0, False, **more)
+    await pool.expect(2)
+    return pool
 
 
-def test_actors_that_hold_a_gpu_are_given_up_with_it(teachers):
-    dataset, job = bank()
-    # There is no GPU here, as when the last node with one was lost: the actor waits for ever.
-    reference = teachers.teach(dataset, job, use_gpu=True)
-    teachers.prepare(use_gpu=True)
-    assert teachers.give_up_gpus() == [reference]
-    assert not teachers.working and not teachers.idle
-    (outputs,) = teachers.collect(teachers.teach(dataset, job, use_gpu=False), 1)
-    assert isinstance(outputs, TeacherOutputs)
+def test_idle_students_that_died_cost_no_fit_a_try(dataset):
+    async def play() -> None:
+        pool = await start_pool()
+        await until(lambda: pool._ready == 2)
+        for pid in at_work(b"ray::StudentActor"):
+            os.kill(pid, signal.SIGKILL)
+        fits = [fit_of(trial, dataset) for trial in range(4)]
+        records = await asyncio.gather(*map(pool.fit, fits))
+        assert [record["status"] for record in records] == ["ok"] * 4
+        assert not any(fit.deaths for fit in fits)
+
+    asyncio.run(play())
+
+
+def test_deaths_on_nodes_that_were_lost_are_no_sign_of_the_fit(dataset):
+    async def play() -> None:
+        pool = await start_pool()
+        fit = fit_of(0, dataset)
+        fit.deaths = ["a lost node"] * 5
+        pool._answers[fit.key] = asyncio.get_running_loop().create_future()
+        await pool._died(fit, "another", ray.exceptions.RayError("gone"))
+        record = await pool._answers.get(fit.key, asyncio.sleep(0))
+        assert record is None or record["status"] == "ok"
+        await until(lambda: fit.key not in pool._answers)
+
+    asyncio.run(play())
+
+
+def test_a_fit_that_is_asked_for_twice_is_done_once(dataset):
+    async def play() -> None:
+        pool = await start_pool()
+        records = await asyncio.gather(*(pool.fit(fit_of(0, dataset)) for _ in range(2)))
+        assert records[0] is records[1]
+
+    asyncio.run(play())
+
+
+def test_outputs_that_were_lost_are_said_and_cost_no_student(dataset):
+    @ray.remote
+    class Owner:
+        def put(self) -> Any:
+            return [ray.put("what a teacher says")]
+
+    async def play() -> None:
+        owner = Owner.remote()
+        (reference,) = await owner.put.remote()
+        ray.kill(owner)
+        await asyncio.sleep(1)
+        pool = await start_pool()
+        fit = fit_of(0, dataset)
+        fit.outputs = reference
+        with pytest.raises(pools.LostOutputs):
+            await pool.fit(fit)
+        assert not fit.deaths
+        record = await pool.fit(fit_of(0, dataset))
+        assert record["status"] == "ok"
+
+    asyncio.run(play())
+
+
+def test_a_student_that_the_memory_monitor_ended_is_replaced(dataset):
+    """Ray reports it as an error that is no RayActorError; the student must not be used again."""
+    raised = []
+    of = pools._of
+
+    async def once_out_of_memory(reference: Any) -> Any:
+        value = await of(reference)
+        if isinstance(value, tuple) and isinstance(value[0], dict) and not raised:
+            raised.append(value)
+            raise OutOfMemoryError("the memory monitor ended it")
+        return value
+
+    async def play() -> None:
+        pool = await start_pool()
+        fits = [fit_of(trial, dataset) for trial in range(3)]
+        records = await asyncio.gather(*map(pool.fit, fits))
+        assert [record["status"] for record in records] == ["ok"] * 3
+        assert sum(len(fit.deaths) for fit in fits) == 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pools, "_of", once_out_of_memory)
+        asyncio.run(play())
+    assert len(raised) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -21,6 +22,7 @@ class RecorderActor:
     """A study's recorder, beside the driver.
 
     settled: (data set, arm) that get no more trials. again: recorded keys that are to be done once more.
+    folder, environment: the driver's, which say where the journal and MLflow are.
     """
 
     def __init__(
@@ -29,7 +31,11 @@ class RecorderActor:
         identity: Mapping[str, Any],
         settled: Collection[tuple[str, Arm]],
         again: Collection[Key],
+        folder: str,
+        environment: Mapping[str, str],
     ) -> None:
+        os.chdir(folder)
+        os.environ.update(environment)
         self._settled = set(settled)
         self._again = set(again)
         self._news: list[Score] = []

@@ -78,21 +78,21 @@ class StudyRun:
         }
         actors = here()
         self.recorder = RecorderActor.options(max_concurrency=1, **actors).remote(  # type: ignore[attr-defined]
-            study.name, identity, settled, again
+            study.name, identity, settled, again, os.getcwd(), environment()
         )
         pool: Any = ray.remote(max_restarts=-1, max_task_retries=-1)(StudentPool)
-        self._pool = pool.options(max_concurrency=ASKED, **actors).remote(
+        self.pool = pool.options(max_concurrency=ASKED, **actors).remote(
             study.students, study.seed, on_cluster()
         )
         expected = sum(search.to_draw().values()) + len(search.open_keys())
-        self._pool.expect.remote(expected)
+        self.pool.expect.remote(expected)
         shared = Shared(
             study,
             {name: ray.put(dataset) for name, dataset in datasets.items()},
             {name: sizes(dataset, study.seed) for name, dataset in datasets.items()},
             {name: dataset.fingerprint for name, dataset in datasets.items()},
             {student.name: versions(student) for student in study.students},
-            self._pool,
+            self.pool,
             self.recorder,
         )
         self._shared = shared
@@ -148,7 +148,7 @@ class StudyRun:
                 raise KeyboardInterrupt
             if not running:
                 break
-            state = ray.get(self._pool.state.remote())
+            state = ray.get(self.pool.state.remote())
             if state["problem"]:
                 raise StudentError(str(state["problem"]))
             self._thread.join(TICK)
@@ -237,6 +237,15 @@ class Ended(NotSaved, Stopper):
 
     def stop_all(self) -> bool:
         return self.event.is_set()
+
+
+def environment() -> dict[str, str]:
+    """What says where the journal and MLflow are: a cluster's processes have an environment of their own."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("MLFLOW_", "SMOOTHRAY_"))
+    }
 
 
 def sizes(dataset: Dataset, seed: int) -> dict[str, int]:

@@ -1,0 +1,148 @@
+"""Clusters of several nodes on this machine: they grow while a study runs, lose nodes, and have GPUs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from smoothray.commands.run import load_datasets
+from smoothray.scheduling.run import StudyRun
+from smoothray.scheduling.session import ray_session
+from smoothray.search import Board, Search
+from smoothray.study import Study, parse_study
+
+
+@pytest.fixture
+def cluster(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head of two cores, which this process is connected to."""
+    # So that a lost node is noticed in seconds.
+    monkeypatch.setenv("RAY_health_check_failure_threshold", "3")
+    monkeypatch.setenv("RAY_health_check_period_ms", "1000")
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    monkeypatch.setenv("RAY_ADDRESS", made.address)
+    with ray_session():
+        yield made
+    made.shutdown()
+
+
+def study(**changes: object) -> Study:
+    return parse_study(
+        {
+            "name": "elastic",
+            "datasets": ["sklearn:iris", "sklearn:friedman3"],
+            "trials": 10,
+            "baselines": ["none"],
+            "teacher": {"steps": 60, "hidden": [8]},
+            **changes,
+        }
+    )
+
+
+class Watched:
+    """A study that runs in a thread of its own, and what was seen of it meanwhile."""
+
+    def __init__(self, study: Study) -> None:
+        datasets = load_datasets(study)
+        self.search = Search(study, datasets, Board(study))
+        self.run = StudyRun(study, self.search, datasets, study.identity(), (), Path("tune") / "t")
+        self.scores: list[Any] = []
+        self.thread = threading.Thread(target=self._collect, daemon=True)
+        self.thread.start()
+
+    def _collect(self) -> None:
+        for score in self.run.scores():
+            self.scores.append(score)
+
+    def until(self, condition: Any, seconds: float = 200) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.thread.is_alive(), "the study ended before"
+            assert time.monotonic() < deadline, ray.get(self.run.pool.state.remote())
+            time.sleep(0.1)
+
+    def busy(self) -> int:
+        return int(ray.get(self.run.pool.state.remote())["busy"])
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records, when the study has come to its end."""
+        self.thread.join(400)
+        assert not self.thread.is_alive()
+        records = list(self.run.rows(self.search.known_keys()).values())
+        self.run.finish(60)
+        self.run.close()
+        return records
+
+
+def test_nodes_that_join_while_a_study_runs_get_work_and_nodes_that_leave_cost_nothing(cluster):
+    """From a head of two cores, with a trial of ten fits at a time: all cores of all nodes are busy."""
+    slow = {"timeout": 100, "options": {"population_size": 500, "generations": 1500}}
+    watched = Watched(study(students=slow, penalties={"jacobian": [0.1, 0.2], "lipschitz": [0.1]}))
+    watched.until(lambda: watched.busy() == 2)
+    nodes = [cluster.add_node(num_cpus=4) for _ in range(3)]
+    watched.until(lambda: watched.busy() == 14)
+    for node in nodes:
+        cluster.remove_node(node, allow_graceful=False)
+    watched.run.close()  # what is under way is given up: seen is seen
+    assert ray.get(watched.run.pool.state.remote())["problem"] is None
+    assert not [score for score in watched.scores if score.value is None]
+
+
+def trials_by_node() -> dict[str, int]:
+    """How many of Tune's trials have a process on each node."""
+    from ray._private.state import state
+
+    counts: dict[str, int] = {}
+    for actor in state.actor_table(None).values():
+        if "TeacherTrial" in actor["ActorClassName"] and actor["State"] == "ALIVE":
+            node = actor["Address"]["NodeID"]
+            counts[node] = counts.get(node, 0) + 1
+    return counts
+
+
+def test_teachers_go_to_the_nodes_with_gpus_which_they_share(cluster):
+    """Ray is told of a GPU that is not there: teachers train on processors, but where it would be."""
+    gpu_node = cluster.add_node(num_cpus=1, num_gpus=1)
+    ray.util.get_current_placement_group()
+    name = gpu_node.node_id
+    quick = {"options": {"population_size": 100, "generations": 20}}
+    grid = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
+    watched = Watched(
+        study(students=quick, trials=4, baselines=["none", "direct"], penalties={"jacobian": grid},
+              teacher={"steps": 300, "hidden": [8], "gpu_share": 0.5})
+    )  # fmt: skip
+    seen: list[dict[str, int]] = []
+    used: list[float] = []
+    while watched.thread.is_alive():
+        seen.append(trials_by_node())
+        used.append(1 - ray.available_resources().get("GPU", 0.0))
+        time.sleep(0.05)
+    records = watched.records()
+    assert len(records) == 2 * 8 * 4 and {r["status"] for r in records} == {"ok"}
+    assert max(count.get(name, 0) for count in seen) == 2  # two halves of one GPU
+    assert 0 < max(used) <= 1
+    results = watched.run.results.get_dataframe()
+    shares = results.groupby("config/penalty")["config/gpu"].unique()
+    assert list(shares["direct"]) == [0.0]
+    assert list(shares["none"]) == list(shares["jacobian"]) == [0.5]
+
+
+def test_a_study_goes_on_without_the_gpu_that_was_lost(cluster):
+    gpu_node = cluster.add_node(num_cpus=1, num_gpus=1)
+    quick = {"options": {"population_size": 100, "generations": 20}}
+    watched = Watched(
+        study(students=quick, trials=3, penalties={"jacobian": [0.01, 0.02, 0.05, 0.1]},
+              teacher={"steps": 300, "hidden": [8], "gpu_share": 1.0})
+    )  # fmt: skip
+    watched.until(lambda: len(watched.scores) >= 3)
+    cluster.remove_node(gpu_node, allow_graceful=False)
+    records = watched.records()
+    assert len(records) == 2 * 5 * 3 and {r["status"] for r in records} == {"ok"}
+    shares = watched.run.results.get_dataframe()["config/gpu"]
+    assert {0.0, 1.0} <= set(shares)
