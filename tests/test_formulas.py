@@ -237,11 +237,11 @@ class TestEvaluate:
         with np.errstate(all="ignore"):
             wanted = sympy.lambdify((x0, x1, x2), expr, "numpy")(*X.T.astype(complex))
         wanted = np.broadcast_to(wanted, len(X))
-        found = evaluate(expr, X)
+        values = evaluate(expr, X)
         # lambdify runs through complex numbers; compare where both are plainly real.
-        both = np.isfinite(found) & np.isfinite(wanted) & (np.abs(np.imag(wanted)) < 1e-12)
+        both = np.isfinite(values) & np.isfinite(wanted) & (np.abs(np.imag(wanted)) < 1e-12)
         if not expr.atoms(sympy.Max, sympy.Min, sympy.sign):
-            np.testing.assert_allclose(found[both], np.real(wanted[both]), rtol=1e-7, atol=1e-9)
+            np.testing.assert_allclose(values[both], np.real(wanted[both]), rtol=1e-7, atol=1e-9)
 
 
 class TestGradient:
@@ -309,15 +309,15 @@ class TestUnits:
         standard = (self.rows - self.mean) / self.scale
         with np.errstate(all="ignore"):
             wanted = 50.0 + 12.0 * evaluate(expr, standard)
-        found = evaluate(self.unscaled(text, self.rows), self.rows, self.names)
-        both = np.isfinite(wanted) & np.isfinite(found) & (np.abs(wanted) < 1e12)
+        values = evaluate(self.unscaled(text, self.rows), self.rows, self.names)
+        both = np.isfinite(wanted) & np.isfinite(values) & (np.abs(wanted) < 1e12)
         _, slope = value_and_gradient(expr, standard)
         with np.errstate(all="ignore"):  # what rounding of the inputs alone may do
             noise = 1e-10 * (np.abs(wanted) + 12.0 * np.abs(slope).sum(axis=1) * 100)
         smooth = both & np.isfinite(noise)
         if smooth.any() and not expr.atoms(sympy.sign, sympy.tan):
             allowed = 1e-9 * np.std(wanted[both]) + noise[smooth]
-            assert (np.abs(found[smooth] - wanted[smooth]) <= allowed).all()
+            assert (np.abs(values[smooth] - wanted[smooth]) <= allowed).all()
 
     @pytest.mark.parametrize(
         ("text", "nodes"),
