@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import importlib.metadata
+import math
 import re
 import subprocess
 import sys
@@ -196,6 +197,7 @@ class _Liar(students_base.Student):
     def _search(self, X, y, seed):
         yield students_base.RawFormula(lambda: Symbol("x0"), X[:, 0] + 0.1)
         yield students_base.RawFormula(lambda: parse("nosuch(x0)", 1), X[:, 0])
+        yield students_base.RawFormula(lambda: Float(math.exp(1e3)), X[:, 0])
         yield students_base.RawFormula(lambda: Symbol("x0"), np.full(len(X), np.nan))
         if self.honest:
             yield students_base.RawFormula(
@@ -217,7 +219,7 @@ def test_error_where_no_formula_is_the_programs() -> None:
     student = _Liar()
     student.honest = False
     x = np.linspace(-1, 1, 20)
-    with pytest.raises(StudentError, match="none of the 2 formulas"):
+    with pytest.raises(StudentError, match="none of the 3 formulas"):
         student.fit(x[:, None], 2 * x, ["a"], seed=0)
 
 
@@ -338,11 +340,11 @@ def _argument_annotations() -> dict[str, str]:
 
 @pytest.mark.parametrize("budget", PySRStudent.budgets)
 def test_pysr_takes_every_argument(budget) -> None:
-    known = _argument_annotations()
+    annotations = _argument_annotations()
     given = PySRStudent(budget=budget, timeout=60).arguments(seed=1, directory="out")
-    assert set(given) <= set(known)
+    assert set(given) <= set(annotations)
     for key, value in given.items():
-        allowed = known[key]
+        allowed = annotations[key]
         if isinstance(value, str):
             assert "str" in allowed or repr(value) in allowed, key
         elif isinstance(value, list | dict | bool):
@@ -408,13 +410,13 @@ def test_pysr_front_is_read_from_its_equations() -> None:
         },
         index=[0, 1, 2, 5, 7],
     )
-    found = front_from_equations(
+    formulas = front_from_equations(
         frame, dict(zip(["x0", "x1"], variables(2), strict=True)), chosen=5
     )
-    assert evaluate(found[3].build(), X) == pytest.approx(values)
-    assert [f.preferred for f in found] == [False, False, False, True, False]
+    assert evaluate(formulas[3].build(), X) == pytest.approx(values)
+    assert [f.preferred for f in formulas] == [False, False, False, True, False]
     with pytest.raises(StudentError, match="bad"):
-        found[4].build()
+        formulas[4].build()
 
 
 def test_pysr_loss_holds_the_slopes_and_can_be_asked_for() -> None:
@@ -451,8 +453,8 @@ def test_pysr_matches_slopes() -> None:
     y = X[:, 0] ** 2 + X[:, 1]
     slopes = np.column_stack([2 * X[:, 0], np.ones(80)])
     front = student.fit(X, y, ["a", "b"], 0, slopes)
-    found, gradients = value_and_gradient(front[-1].expr, X)
-    assert found == pytest.approx(y, abs=0.1) and gradients == pytest.approx(slopes, abs=0.2)
+    values, gradients = value_and_gradient(front[-1].expr, X)
+    assert values == pytest.approx(y, abs=0.1) and gradients == pytest.approx(slopes, abs=0.2)
 
 
 def test_students_that_cannot_match_slopes_say_so(data) -> None:

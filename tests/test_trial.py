@@ -285,9 +285,9 @@ def test_test_labels_do_not_influence_the_choice(trial, change, selection):
         taught, outputs={**taught.outputs, "test": change(taught.outputs["test"])}
     )
     third = distil(trial, blind, 2, fixed_front(trial), selection)
-    for found in (other, third):
-        assert found["formula"] == fields["formula"]
-        assert [m["chosen"] for m in found["front"]] == [m["chosen"] for m in fields["front"]]
+    for again in (other, third):
+        assert again["formula"] == fields["formula"]
+        assert [m["chosen"] for m in again["front"]] == [m["chosen"] for m in fields["front"]]
     assert other["student_r2_test"] != fields["student_r2_test"]
     assert other["student_r2_val"] == fields["student_r2_val"]
 
@@ -379,6 +379,18 @@ def test_a_formula_without_a_value_on_validation_rows_is_not_chosen(trial):
         distil(moved, None, 0, Fixed(front[1]), "accuracy")
 
 
+def test_a_formula_whose_constants_overflow_costs_itself_alone(trial):
+    # As good as x0 on the standard scale; times the target's spread, its factor is infinite.
+    huge = Float(1e307) * sympy.tanh(Float(1e-307) * X0)
+    values = evaluate(huge, trial.x["train"])
+    np.testing.assert_allclose(values, trial.x["train"][:, 0], rtol=1e-9)
+    front = Candidate(Float(0.3) * X0, 3, 0.8), Candidate(huge, 6, 0.1, preferred=True)
+    fields = distil(trial, None, 0, Fixed(*front), "accuracy")
+    assert [member["complexity"] for member in fields["front"]] == [3]
+    with pytest.raises(StudentError, match="none of the 1 formulas"):
+        distil(trial, None, 0, Fixed(front[1]), "accuracy")
+
+
 def test_rounding_sees_the_whole_table_where_it_is_sorted():
     # The steep end comes last; its constants need digits that the first rows do not show.
     x = 12 * np.linspace(0, 1, 3000) ** 8
@@ -388,8 +400,8 @@ def test_rounding_sees_the_whole_table_where_it_is_sorted():
     growth = sympy.exp(Float(1.2345678 * scale) * X0 + Float(1.2345678 * mean))
     exact = (growth - Float(trial.y_scaler.mean)) / Float(trial.y_scaler.scale)
     fields = distil(trial, None, 0, Fixed(Candidate(exact, 9, 0.0, True)), "accuracy")
-    found = evaluate(parse(fields["formula"], {"x": Symbol("x")}), trial.raw["test"], ("x",))
-    off = np.abs(trial.y_scaler.transform(found) - evaluate(exact, trial.x["test"]))
+    values = evaluate(parse(fields["formula"], {"x": Symbol("x")}), trial.raw["test"], ("x",))
+    off = np.abs(trial.y_scaler.transform(values) - evaluate(exact, trial.x["test"]))
     assert off.max() < 3e-5, fields["formula"]
 
 

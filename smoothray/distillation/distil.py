@@ -137,13 +137,17 @@ def choose(
 
 
 def _member(trial: Trial, candidate: Candidate) -> Member | None:
-    """A candidate in the data's units; None where it is not the same function there."""
+    """A candidate in the data's units; None where it has no value or another one there."""
     names, x, y = trial.dataset.feature_names, trial.x_scaler, trial.y_scaler
     # Rows from all over the table: where it is sorted, the first ones show little of it.
     rows = trial.raw["train"][:: -(-len(trial.raw["train"]) // 256)]
-    expr = unscale(candidate.expr, x.mean, x.scale, y.mean, y.scale, names, rows)
-    expr = round_constants(expr, rows, names, ROUNDING)
-    program = Program(expr, names)
+    try:
+        expr = unscale(candidate.expr, x.mean, x.scale, y.mean, y.scale, names, rows)
+        expr = round_constants(expr, rows, names, ROUNDING)
+        program = Program(expr, names)
+    except (StudentError, ArithmeticError) as error:
+        logger.debug("dropped %s: %s", candidate.expr, error)
+        return None
     outputs = {part: y.transform(program.values(trial.raw[part])) for part in ("train", "val")}
     values, gradients = program.value_and_gradient(trial.raw["test"])
     outputs["test"] = y.transform(values)

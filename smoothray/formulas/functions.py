@@ -27,14 +27,11 @@ class Elementary:
 
     name: as numpy and `pandas.DataFrame.eval` call it, and as it is printed.
     derivative: (u, f(u)) -> f'(u), elementwise; 0 where f has a corner or a step.
-    latex: its LaTeX command; short: its name in running mathematics.
     """
 
     name: str
     ufunc: Callable[[Array], Array]
     derivative: Callable[[Array, Array], Array]
-    latex: str
-    short: str
 
 
 def _zero(u: Array, v: Array) -> Array:
@@ -42,59 +39,29 @@ def _zero(u: Array, v: Array) -> Array:
 
 
 ELEMENTARY: dict[type[Expr], Elementary] = {
-    sympy.exp: Elementary("exp", np.exp, lambda u, v: v, r"\exp", "exp"),
-    sympy.log: Elementary("log", np.log, lambda u, v: 1.0 / u, r"\ln", "ln"),
-    sympy.sin: Elementary("sin", np.sin, lambda u, v: np.cos(u), r"\sin", "sin"),
-    sympy.cos: Elementary("cos", np.cos, lambda u, v: -np.sin(u), r"\cos", "cos"),
-    sympy.tan: Elementary("tan", np.tan, lambda u, v: 1.0 + v * v, r"\tan", "tan"),
-    sympy.sinh: Elementary("sinh", np.sinh, lambda u, v: np.cosh(u), r"\sinh", "sinh"),
-    sympy.cosh: Elementary("cosh", np.cosh, lambda u, v: np.sinh(u), r"\cosh", "cosh"),
+    sympy.exp: Elementary("exp", np.exp, lambda u, v: v),
+    sympy.log: Elementary("log", np.log, lambda u, v: 1.0 / u),
+    sympy.sin: Elementary("sin", np.sin, lambda u, v: np.cos(u)),
+    sympy.cos: Elementary("cos", np.cos, lambda u, v: -np.sin(u)),
+    sympy.tan: Elementary("tan", np.tan, lambda u, v: 1.0 + v * v),
+    sympy.sinh: Elementary("sinh", np.sinh, lambda u, v: np.cosh(u)),
+    sympy.cosh: Elementary("cosh", np.cosh, lambda u, v: np.sinh(u)),
     # 1 - tanh² keeps no digits where tanh is near 1; this form does, and never overflows.
     sympy.tanh: Elementary(
-        "tanh",
-        np.tanh,
-        lambda u, v: 4.0 * (e := np.exp(-2.0 * np.abs(u))) / (1.0 + e) ** 2,
-        r"\tanh",
-        "tanh",
+        "tanh", np.tanh, lambda u, v: 4.0 * (e := np.exp(-2.0 * np.abs(u))) / (1.0 + e) ** 2
     ),
-    sympy.asin: Elementary(
-        "arcsin", np.arcsin, lambda u, v: 1.0 / np.sqrt((1.0 - u) * (1.0 + u)), r"\arcsin", "arcsin"
-    ),
-    sympy.acos: Elementary(
-        "arccos",
-        np.arccos,
-        lambda u, v: -1.0 / np.sqrt((1.0 - u) * (1.0 + u)),
-        r"\arccos",
-        "arccos",
-    ),
-    sympy.atan: Elementary(
-        "arctan", np.arctan, lambda u, v: 1.0 / (1.0 + u * u), r"\arctan", "arctan"
-    ),
-    sympy.asinh: Elementary(
-        "arcsinh",
-        np.arcsinh,
-        lambda u, v: 1.0 / np.hypot(1.0, u),
-        r"\operatorname{arsinh}",
-        "arsinh",
-    ),
+    sympy.asin: Elementary("arcsin", np.arcsin, lambda u, v: 1.0 / np.sqrt((1.0 - u) * (1.0 + u))),
+    sympy.acos: Elementary("arccos", np.arccos, lambda u, v: -1.0 / np.sqrt((1.0 - u) * (1.0 + u))),
+    sympy.atan: Elementary("arctan", np.arctan, lambda u, v: 1.0 / (1.0 + u * u)),
+    sympy.asinh: Elementary("arcsinh", np.arcsinh, lambda u, v: 1.0 / np.hypot(1.0, u)),
     sympy.acosh: Elementary(
-        "arccosh",
-        np.arccosh,
-        lambda u, v: 1.0 / (np.sqrt(u - 1.0) * np.sqrt(u + 1.0)),
-        r"\operatorname{arcosh}",
-        "arcosh",
+        "arccosh", np.arccosh, lambda u, v: 1.0 / (np.sqrt(u - 1.0) * np.sqrt(u + 1.0))
     ),
-    sympy.atanh: Elementary(
-        "arctanh",
-        np.arctanh,
-        lambda u, v: 1.0 / ((1.0 - u) * (1.0 + u)),
-        r"\operatorname{artanh}",
-        "artanh",
-    ),
-    sympy.Abs: Elementary("abs", np.abs, lambda u, v: np.sign(u), "", "abs"),
-    sympy.sign: Elementary("sign", np.sign, _zero, r"\operatorname{sign}", "sign"),
-    sympy.floor: Elementary("floor", np.floor, _zero, r"\operatorname{floor}", "floor"),
-    sympy.ceiling: Elementary("ceil", np.ceil, _zero, r"\operatorname{ceil}", "ceil"),
+    sympy.atanh: Elementary("arctanh", np.arctanh, lambda u, v: 1.0 / ((1.0 - u) * (1.0 + u))),
+    sympy.Abs: Elementary("abs", np.abs, lambda u, v: np.sign(u)),
+    sympy.sign: Elementary("sign", np.sign, _zero),
+    sympy.floor: Elementary("floor", np.floor, _zero),
+    sympy.ceiling: Elementary("ceil", np.ceil, _zero),
 }
 
 
@@ -169,10 +136,10 @@ def rebuild(function: type[Expr], arguments: list[Expr]) -> Expr:
     """
     if function in _ALGEBRA:
         return _ALGEBRA[function](*arguments)
-    known = ELEMENTARY.get(function)
-    if known is not None and arguments[0].is_Number:
+    elementary = ELEMENTARY.get(function)
+    if elementary is not None and arguments[0].is_Number:
         with np.errstate(all="ignore"):
-            return number(known.ufunc(np.float64(arguments[0])))
+            return number(elementary.ufunc(np.float64(arguments[0])))
     if function in (sympy.Max, sympy.Min):
         if all(argument.is_Number for argument in arguments):
             values = [float(argument) for argument in arguments]
@@ -249,7 +216,7 @@ VOCABULARY: dict[str, tuple[int, Callable[..., Expr]]] = {
     "expm1": (1, lambda u: add(rebuild(sympy.exp, [u]), number(-1.0))),
     "exp2": (1, _power_of_base(2.0)),
     "sigmoid": (1, _sigmoid),
-    **{known.name: _unary(function) for function, known in ELEMENTARY.items()},
+    **{each.name: _unary(function) for function, each in ELEMENTARY.items()},
     **{
         name: _unary(function)
         for name, function in {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sympy import Expr
+from sympy.printing.latex import LatexPrinter
 
-from smoothray.formulas.functions import Elementary
-from smoothray.formulas.layout import ATOM, POWER, PRODUCT, Call, Notation, layout
+from smoothray.formulas.text import digits, ordered_terms
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -15,11 +13,6 @@ _ESCAPES = {
     "~": r"\textasciitilde{}",
     "`": r"\textasciigrave{}",
     **{sign: "\\" + sign for sign in "{}%#$&_"},
-}
-_FENCES = {
-    "abs": (r"\left|", r"\right|"),
-    "floor": (r"\left\lfloor ", r"\right\rfloor"),
-    "ceil": (r"\left\lceil ", r"\right\rceil"),
 }
 
 
@@ -29,57 +22,32 @@ def to_latex(expr: Expr) -> str:
     Column names stand as they are, upright: \mathrm{lambda} is no Greek letter, and names that
     are no identifiers are in \text{...}. log is written \ln.
     """
-    return LatexNotation().write(layout(expr))
+    return _FormulaPrinter().doprint(expr)
 
 
-class LatexNotation(Notation):
-    power_index = 0
-    bare_fractions = True
-
-    def number(self, text: str) -> tuple[str, int]:
-        mantissa, _, index = text.partition("e")
-        if not index:
-            return text, ATOM
-        power = f"10^{{{int(index)}}}"
-        return (power, POWER) if mantissa == "1" else (rf"{mantissa} \cdot {power}", PRODUCT)
-
-    def name(self, name: str) -> str:
-        escaped = "".join(_ESCAPES.get(sign, sign) for sign in name)
-        return (r"\mathrm{%s}" if name.isidentifier() else r"\text{%s}") % " ".join(
-            escaped.splitlines()
+class _FormulaPrinter(LatexPrinter):
+    def __init__(self) -> None:
+        super().__init__(
+            {"order": "none", "mul_symbol": "dot", "ln_notation": True, "inv_trig_style": "full"}
         )
 
-    def brackets(self, body: str) -> str:
-        return rf"\left({body}\right)"
+    def _print_Symbol(self, expr: Expr, style: str = "plain") -> str:
+        escaped = "".join(_ESCAPES.get(sign, sign) for sign in expr.name)
+        kind = r"\mathrm{%s}" if expr.name.isidentifier() else r"\text{%s}"
+        return kind % " ".join(escaped.splitlines())
 
-    def minus(self, body: str) -> str:
-        return f"-{body}"
+    def _print_Float(self, expr: Expr) -> str:
+        mantissa, _, index = digits(expr).partition("e")
+        if not index:
+            return mantissa
+        power = f"10^{{{int(index)}}}"
+        return {"1": power, "-1": f"-{power}"}.get(mantissa, rf"{mantissa} \cdot {power}")
 
-    def sum(self, terms: Sequence[tuple[bool, str]]) -> str:
-        (negative, first), *others = terms
-        start = self.minus(first) if negative else first
-        return start + "".join(f" {'-' if minus else '+'} {term}" for minus, term in others)
+    def _as_ordered_terms(self, expr: Expr, order: str | None = None) -> list[Expr]:
+        return ordered_terms(expr)
 
-    def product(self, factors: Sequence[str]) -> str:
-        return r" \cdot ".join(factors)
-
-    def fraction(self, above: str, below: str) -> str:
-        return rf"\frac{{{above}}}{{{below}}}"
-
-    def power(self, base: str, index: str) -> str:
-        return f"{base}^{{{index}}}"
-
-    def root(self, body: str) -> str:
-        return rf"\sqrt{{{body}}}"
-
-    def call(self, function: Elementary, argument: str) -> str:
-        if function.name in _FENCES:
-            left, right = _FENCES[function.name]
-            return f"{left}{argument}{right}"
-        return function.latex + self.brackets(argument)
-
-    def call_strength(self, node: Call) -> int:
-        return ATOM if node.function.name in _FENCES else POWER
-
-    def extreme(self, name: str, arguments: Sequence[str]) -> str:
-        return rf"\{name}" + self.brackets(", ".join(arguments))
+    def parenthesize(
+        self, item: Expr, level: int, is_neg: bool = False, strict: bool = False
+    ) -> str:
+        text: str = super().parenthesize(item, level, is_neg, strict)
+        return self._add_parens(text) if item.is_Float and text.endswith("}") else text

@@ -1,4 +1,7 @@
-"""A formula as presentation MathML, which browsers show without any script."""
+"""A formula as presentation MathML, which browsers show without any script.
+
+SymPy's own printer leaves out the brackets of -(a + b) and builds a document for every formula.
+"""
 
 from __future__ import annotations
 
@@ -8,42 +11,29 @@ from html import escape
 
 from sympy import Expr
 
-from smoothray.formulas.functions import Elementary
-from smoothray.formulas.layout import ATOM, POWER, PRODUCT, Call, Notation, layout
+from smoothray.formulas.functions import ELEMENTARY
+from smoothray.formulas.text import POWER, PRODUCT, TextWriter, digits
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_FENCES = {"abs": ("|", "|"), "floor": ("⌊", "⌋"), "ceil": ("⌈", "⌉")}
+_FENCES = {"abs": "||", "floor": "⌊⌋", "ceil": "⌈⌉"}
+_SIGNS = {"-": "−", "*": "⋅"}
 
 
 def to_mathml(expr: Expr) -> str:
     """The formula as one <math> element. Column names stand as they are, upright and escaped."""
-    body = MathmlNotation().write(layout(expr))
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML">{body}</math>'
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML">{_MathmlWriter().write(expr)}</math>'
 
 
-def _row(*parts: str) -> str:
-    return f"<mrow>{''.join(parts)}</mrow>"
-
-
-def _operator(sign: str) -> str:
-    return f"<mo>{sign}</mo>"
-
-
-class MathmlNotation(Notation):
+class _MathmlWriter(TextWriter):
     """Every method returns exactly one element."""
 
-    power_index = 0
-    bare_fractions = True
+    bare = True
 
-    def number(self, text: str) -> tuple[str, int]:
-        mantissa, _, index = text.partition("e")
-        if not index:
-            return f"<mn>{text}</mn>", ATOM
-        sign = _operator("−") if index.startswith("-") else ""
-        power = f"<msup><mn>10</mn>{_row(sign, f'<mn>{abs(int(index))}</mn>')}</msup>"
-        if mantissa == "1":
-            return power, POWER
-        return self.product([f"<mn>{mantissa}</mn>", power]), PRODUCT
+    def strength(self, expr: Expr) -> int:
+        if expr.is_Float and "e" in digits(expr):
+            return min(PRODUCT, super().strength(expr))
+        named = expr.func in ELEMENTARY and ELEMENTARY[expr.func].name not in _FENCES
+        return POWER if named else super().strength(expr)
 
     def name(self, name: str) -> str:
         escaped = escape(_NOT_XML.sub("\ufffd", name))
@@ -51,21 +41,19 @@ class MathmlNotation(Notation):
             return f'<mi mathvariant="normal">{escaped}</mi>'
         return f"<mtext>{escaped}</mtext>"
 
-    def brackets(self, body: str) -> str:
-        return _row(_operator("("), body, _operator(")"))
+    def number(self, text: str) -> str:
+        mantissa, _, index = text.partition("e")
+        if not index:
+            return f"<mn>{text}</mn>"
+        sign = self.sign("-") if index.startswith("-") else ""
+        power = self.power("<mn>10</mn>", self.row(sign, f"<mn>{abs(int(index))}</mn>"))
+        return power if mantissa == "1" else self.row(f"<mn>{mantissa}</mn>", self.sign("*"), power)
 
-    def minus(self, body: str) -> str:
-        return _row(_operator("−"), body)
+    def sign(self, sign: str) -> str:
+        return f"<mo>{_SIGNS.get(sign.strip(), sign.strip())}</mo>"
 
-    def sum(self, terms: Sequence[tuple[bool, str]]) -> str:
-        (negative, first), *others = terms
-        parts = [_operator("−"), first] if negative else [first]
-        for minus, term in others:
-            parts += [_operator("−" if minus else "+"), term]
-        return _row(*parts)
-
-    def product(self, factors: Sequence[str]) -> str:
-        return _row(_operator("⋅").join(factors))
+    def row(self, *parts: str) -> str:
+        return f"<mrow>{''.join(parts)}</mrow>"
 
     def fraction(self, above: str, below: str) -> str:
         return f"<mfrac>{above}{below}</mfrac>"
@@ -76,17 +64,11 @@ class MathmlNotation(Notation):
     def root(self, body: str) -> str:
         return f"<msqrt>{body}</msqrt>"
 
-    def call(self, function: Elementary, argument: str) -> str:
-        if function.name in _FENCES:
-            left, right = _FENCES[function.name]
-            return _row(_operator(left), argument, _operator(right))
-        return self._applied(function.short, argument)
-
-    def call_strength(self, node: Call) -> int:
-        return ATOM if node.function.name in _FENCES else POWER
-
-    def extreme(self, name: str, arguments: Sequence[str]) -> str:
-        return self._applied(name, _row(_operator(",").join(arguments)))
-
-    def _applied(self, name: str, argument: str) -> str:
-        return _row(f"<mi>{name}</mi>", _operator("&#x2061;"), self.brackets(argument))
+    def call(self, name: str, arguments: Sequence[str]) -> str:
+        body = self.sign(",").join(arguments)
+        if name in _FENCES:
+            left, right = map(self.sign, _FENCES[name])
+            return self.row(left, body, right)
+        body = body if len(arguments) == 1 else self.row(body)
+        called = "ln" if name == "log" else name
+        return self.row(f"<mi>{called}</mi>", self.sign("&#x2061;"), self.brackets(body))

@@ -21,9 +21,9 @@ _FUNCTIONS: dict[type[Expr], Callable[..., Tensor]] = {
     sympy.Max: lambda *parts: reduce(torch.maximum, parts),
     sympy.Min: lambda *parts: reduce(torch.minimum, parts),
     **{
-        cls: getattr(torch, known.name)
-        for cls, known in ELEMENTARY.items()
-        if hasattr(torch, known.name)
+        cls: getattr(torch, elementary.name)
+        for cls, elementary in ELEMENTARY.items()
+        if hasattr(torch, elementary.name)
     },
 }
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from collections.abc import Mapping
 
 from sympy import Expr, Symbol
 
-from smoothray.errors import StudentError
+from smoothray.errors import StudentError, did_you_mean
 from smoothray.formulas.functions import VOCABULARY, number
 from smoothray.formulas.tree import clean, variables
 
@@ -95,14 +94,14 @@ class _Reader:
         if name in self.symbols:
             return self.symbols[name]
         raise StudentError(
-            f"the formula has an unknown name {name!r}" + _nearest(name, self.symbols)
+            f"the formula has an unknown name {name!r}" + did_you_mean(name, self.symbols)
         )
 
     def _call(self, name: str, arguments: list[ast.expr]) -> Expr:
         if name not in VOCABULARY:
             name = self.quoted.get(name, name)
             raise StudentError(
-                f"the formula has an unknown function {name!r}" + _nearest(name, VOCABULARY)
+                f"the formula has an unknown function {name!r}" + did_you_mean(name, VOCABULARY)
             )
         arity, build = VOCABULARY[name]
         if len(arguments) != arity and not (arity < 0 < len(arguments)):
@@ -117,11 +116,6 @@ class _Reader:
         for key, name in self.quoted.items():
             source = source.replace(key, f"`{name}`")
         return source
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _short(text: str) -> str:

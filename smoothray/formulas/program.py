@@ -96,7 +96,7 @@ _OPERATIONS: dict[type[Expr], Operation] = {
     sympy.Pow: _POWER,
     sympy.Max: _extreme(np.maximum),
     sympy.Min: _extreme(np.minimum),
-    **{cls: _unary(known.ufunc, known.derivative) for cls, known in ELEMENTARY.items()},
+    **{cls: _unary(each.ufunc, each.derivative) for cls, each in ELEMENTARY.items()},
 }
 # np.power is slow and these exponents are nearly all there are.
 _POWERS: dict[Expr, Operation] = {
@@ -180,8 +180,8 @@ class Program:
                 parts = operation.backward(adjoints.pop(slot), values[slot], operands)
                 for argument, part in zip(arguments, parts, strict=True):
                     if argument in active:
-                        known = adjoints.get(argument)
-                        adjoints[argument] = part if known is None else known + part
+                        sum_so_far = adjoints.get(argument)
+                        adjoints[argument] = part if sum_so_far is None else sum_so_far + part
             for slot, column in self.columns.items():
                 if slot in adjoints:
                     gradient[:, column] = adjoints[slot]

@@ -73,8 +73,8 @@ class _Acceptance:
             largest = float(np.max(np.abs(self.predictions), initial=0.0))
         self.allowed = tolerance * (spread if spread > 1e-12 * largest else largest)
 
-    def __call__(self, found: NDArray[np.float64]) -> bool:
-        if not np.array_equal(np.isfinite(found), self.finite):
+    def __call__(self, values: NDArray[np.float64]) -> bool:
+        if not np.array_equal(np.isfinite(values), self.finite):
             return False
-        change = np.abs(found[self.finite] - self.predictions)
+        change = np.abs(values[self.finite] - self.predictions)
         return bool(np.max(change, initial=0.0) <= self.allowed)

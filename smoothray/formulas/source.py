@@ -9,9 +9,7 @@ from functools import reduce
 from sympy import Expr
 
 from smoothray.errors import StudentError
-from smoothray.formulas.functions import Elementary
-from smoothray.formulas.layout import layout
-from smoothray.formulas.text import InfixNotation
+from smoothray.formulas.text import TextWriter
 
 _TEMPLATE = '''\
 import numpy as np
@@ -52,10 +50,10 @@ def to_python(
     """
     if not name.isidentifier() or keyword.iskeyword(name) or name in ("np", "COLUMNS"):
         raise StudentError(f"{name!r} cannot name a Python function; give another name")
-    notation = _NumpyNotation(names)
-    formula = notation.write(layout(expr))
+    writer = _NumpyWriter(names)
+    formula = writer.write(expr)
     assignments = "".join(
-        f"    x{position} = X[:, {position}]\n" for position in sorted(notation.used)
+        f"    x{position} = X[:, {position}]\n" for position in sorted(writer.used)
     )
     return _TEMPLATE.format(
         columns=_columns(names),
@@ -69,7 +67,7 @@ def to_python(
             else ", or a data frame\n    with its columns in this order"
         ),
         assignments=assignments,
-        formula=formula if notation.used else f"np.full(len(X), {formula}, dtype=float)",
+        formula=formula if writer.used else f"np.full(len(X), {formula}, dtype=float)",
     )
 
 
@@ -82,7 +80,7 @@ def _in_docstring(name: str) -> str:
     return shown.replace("\\", "\\\\").replace('"', '\\"')
 
 
-class _NumpyNotation(InfixNotation):
+class _NumpyWriter(TextWriter):
     """Infix with numpy's functions; the column at position i is x{i}."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -95,11 +93,7 @@ class _NumpyNotation(InfixNotation):
         self.used.add(self.positions[name])
         return f"x{self.positions[name]}"
 
-    def root(self, body: str) -> str:
-        return f"np.sqrt({body})"
-
-    def call(self, function: Elementary, argument: str) -> str:
-        return f"np.{function.name}({argument})"
-
-    def extreme(self, name: str, arguments: Sequence[str]) -> str:
-        return reduce(lambda a, b: f"np.{name}imum({a}, {b})", arguments)
+    def call(self, name: str, arguments: Sequence[str]) -> str:
+        if name in ("max", "min"):
+            return reduce(lambda a, b: f"np.{name}imum({a}, {b})", arguments)
+        return f"np.{name}({arguments[0]})"

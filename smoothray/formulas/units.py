@@ -120,9 +120,9 @@ def _substitute(
     return add(multiply(number(y_scale), replace_leaves(expr, leaf)), number(y_mean))
 
 
-def _agree(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> bool:
+def _agree(values: NDArray[np.float64], wanted: NDArray[np.float64]) -> bool:
     finite = np.isfinite(wanted)
-    if not np.array_equal(finite, np.isfinite(found)):
+    if not np.array_equal(finite, np.isfinite(values)):
         return False
     if not finite.any():
         return True
@@ -130,7 +130,7 @@ def _agree(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> bool:
         spread = np.std(wanted[finite])
         # A constant formula has no spread; only rounding may tell the two apart there.
         allowed = max(AGREEMENT * spread, 1e-14 * np.max(np.abs(wanted[finite])))
-        return bool(np.max(np.abs(found[finite] - wanted[finite])) <= allowed)
+        return bool(np.max(np.abs(values[finite] - wanted[finite])) <= allowed)
 
 
 def _visitor(columns: dict[Symbol, tuple[Symbol, float, float]]) -> Callable[[Expr], _Affine]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Float
 
-from smoothray.errors import StudentError
+from smoothray.errors import StudentError, did_you_mean
 from smoothray.formulas import clean, complexity, evaluate, tidy
 from smoothray.students.front import Candidate, pareto_front
 
@@ -114,9 +113,9 @@ class Student(ABC):
 
     def check(self) -> None:
         """Raises StudentError for a budget, operator, size or setting that the student has not."""
-        self._known("budget", [self.budget], self.budgets)
-        self._known("setting", self.overrides, self.budgets[self.budget])
-        self._known("operator", self.operators, self.vocabulary)
+        self._check_names("budget", [self.budget], self.budgets)
+        self._check_names("setting", self.overrides, self.budgets[self.budget])
+        self._check_names("operator", self.operators, self.vocabulary)
         if not any(OPERATORS[operator] == 2 for operator in self.operators):
             raise StudentError(
                 f"{self.name}: the operators {list(self.operators)} all take one argument, "
@@ -162,11 +161,11 @@ class Student(ABC):
                 raise StudentError(f"{self.name} cannot run here: {reason}")
             with np.errstate(all="ignore"):
                 if slopes is None:
-                    found = list(self._search(inputs, target, seed))
+                    formulas = list(self._search(inputs, target, seed))
                 else:
                     wanted = np.array(slopes, dtype=np.float64)
-                    found = list(self._search_matching(inputs, target, seed, wanted))
-                candidates += self._verified(found, inputs, target, spread)
+                    formulas = list(self._search_matching(inputs, target, seed, wanted))
+                candidates += self._verified(formulas, inputs, target, spread)
         return pareto_front(c for c in candidates if c.complexity <= self.max_size)
 
     def warm_up(self) -> None:  # noqa: B027 (most programs need none)
@@ -183,17 +182,17 @@ class Student(ABC):
         raise StudentError(f"{self.name} cannot match derivatives")
 
     def _verified(
-        self, found: list[RawFormula], X: Array, y: Array, spread: float
+        self, formulas: list[RawFormula], X: Array, y: Array, spread: float
     ) -> Iterable[Candidate]:
         """Those whose SymPy formula predicts what the program does, with losses in float64."""
-        usable = [f for f in found if np.all(np.isfinite(f.own))]
+        usable = [f for f in formulas if np.all(np.isfinite(f.own))]
         candidates = []
         for formula in usable:
             try:
                 expr = tidy(clean(formula.build()), X)
                 values = evaluate(expr, X)
                 difference = _difference(values, formula.own, y)
-            except StudentError as error:
+            except (StudentError, ArithmeticError) as error:
                 logger.debug("%s: a formula was dropped: %s", self.name, error)
                 continue
             if not difference <= TOLERANCE * spread:
@@ -208,12 +207,11 @@ class Student(ABC):
             )
         return candidates
 
-    def _known(self, what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    def _check_names(self, what: str, given: Iterable[str], possible: Iterable[str]) -> None:
         for name in given:
-            if name not in known:
-                close = difflib.get_close_matches(str(name), known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}"
-                raise StudentError(f"{self.name} has no {what} {name!r}; {hint}")
+            if name not in possible:
+                hint = did_you_mean(str(name), possible) or f"; it has {', '.join(possible)}"
+                raise StudentError(f"{self.name} has no {what} {name!r}{hint}")
 
 
 def _checked(X: ArrayLike, y: ArrayLike, names: Sequence[str]) -> tuple[Array, Array]:

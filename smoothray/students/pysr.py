@@ -105,11 +105,11 @@ class PySRStudent(Student):
 
         load_required_packages(autodiff_backend="Zygote")  # which Julia derives formulas with
         model = self._fitted(X, y, seed, regressor, loss_function=sobolev_loss(y, slopes))
-        found = front_from_equations(model.equations_, _names(X), model.get_best().name)
+        formulas = front_from_equations(model.equations_, _names(X), model.get_best().name)
         # Its losses are no squared errors of y, so the formulas are checked by its predictions.
         return [
             replace(each, own=np.asarray(model.predict(X, index=label), dtype=np.float64))
-            for each, label in zip(found, model.equations_.index, strict=True)
+            for each, label in zip(formulas, model.equations_.index, strict=True)
         ]
 
     def _fitted(self, X: Array, y: Array, seed: int, regressor: Any = None, **more: Any) -> Any:
