@@ -129,7 +129,6 @@ class Recorder:
 
     def _meet(self) -> None:
         """Look at MLflow for the first time, and take in the records that it alone holds."""
-        self.tracker.reach()
         self.recorded.add_mlflow(self.tracker)
         self._continue()
         self._met = True

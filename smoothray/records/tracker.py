@@ -74,6 +74,11 @@ class Tracker:
         ConnectionError where MLflow cannot be reached now.
         """
         if self._client is None and not there_is_a_database(self.uri):
+            folder = _database(self.uri).parent
+            if not os.access(folder, os.W_OK):
+                raise StudyError(
+                    f"MLflow cannot make the database '{self.uri}': no folder {folder} to write to"
+                )
             return False
         client = self._connect()
         try:
@@ -298,7 +303,12 @@ def there_is_a_database(uri: str) -> bool:
     """Whether an address may hold runs: a server, or a file that exists. MLflow would make an empty one."""
     if not uri.startswith("sqlite:///"):
         return True
-    return Path(unquote(uri.removeprefix("sqlite:///")).partition("?")[0]).exists()
+    return _database(uri).exists()
+
+
+def _database(uri: str) -> Path:
+    """The file of an SQLite database."""
+    return Path(unquote(uri.removeprefix("sqlite:///")).partition("?")[0])
 
 
 def _is_number(value: Any) -> bool:

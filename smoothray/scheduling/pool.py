@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -13,6 +13,7 @@ from ray.exceptions import ObjectLostError, RayError, RayTaskError
 
 from smoothray.records.schema import Record, failed
 from smoothray.scheduling.cluster import LOOK_SECONDS
+from smoothray.scheduling.fit import Fit, LostOutputs
 from smoothray.scheduling.students import start_student
 from smoothray.study.plan import Key
 from smoothray.study.settings import StudentSettings
@@ -24,25 +25,6 @@ START_SECONDS = 900.0
 """How long a student may take until it is ready; PySR compiles for some minutes where nothing is cached."""
 ANSWER_SECONDS = 60.0
 """How long a free student may take to say that it is alive."""
-
-
-class LostOutputs(Exception):
-    """What a teacher says was lost with its process before a fit could begin."""
-
-
-@dataclass(eq=False)
-class Fit:
-    """One fit to do. dataset and outputs are references to objects in Ray's store.
-
-    deaths: the nodes on which a process died of it, or with it.
-    """
-
-    key: Key
-    dataset: Any
-    outputs: Any
-    blank: Record
-    timeout: float
-    deaths: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)

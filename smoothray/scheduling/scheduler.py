@@ -33,7 +33,7 @@ class StudyScheduler(NotSaved, FIFOScheduler):
         super().__init__()
         self.search, self.refresh, self.room, self.gpu = search, refresh, room, gpu
         self._groups = {
-            (group.dataset, group.penalty): _scheduler(search, group) for group in search.groups
+            (group.dataset, group.penalty): scheduler_of(search, group) for group in search.groups
         }
         self._paused: dict[Setting, Trial] = {}
 
@@ -96,7 +96,8 @@ class RaceScheduler(FIFOScheduler):
         return TrialScheduler.PAUSE
 
 
-def _scheduler(search: Search, group: Group) -> TrialScheduler:
+def scheduler_of(search: Search, group: Group) -> TrialScheduler:
+    """The scheduler of a group, which knows what earlier starts recorded."""
     if group.raced:
         return RaceScheduler()
     if search.study.scheduler != "asha" or group.penalty not in search.study.penalties:

@@ -6,10 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.samplers import TPESampler
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
 from smoothray.scheduling.trial import config_of
 from smoothray.search import Search, Wait
@@ -96,6 +93,10 @@ class OptunaSuggests:
     def __call__(
         self, dataset: str, penalty: str, scores: Mapping[Arm, float | None], attempt: int
     ) -> Arm:
+        # Optuna takes a second to load, which most studies need not wait for.
+        from optuna.samplers import TPESampler
+        from ray.tune.search.optuna import OptunaSearch
+
         study = self.study
         scored = {arm: score for arm, score in scores.items() if score is not None}
         names = (study.seed, dataset, penalty, "tpe", len(scores), attempt)
@@ -112,7 +113,9 @@ class OptunaSuggests:
         strength = float(f"{drawn['strength']:.3g}")
         return Arm(penalty, strength, int(drawn["augment"]), int(drawn["ensemble"]))
 
-    def _space(self, penalty: str) -> dict[str, BaseDistribution]:
+    def _space(self, penalty: str) -> dict[str, Any]:
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
+
         strengths = self.study.penalties[penalty]
         low, high = strengths.bounds
         return {

@@ -5,18 +5,19 @@ from __future__ import annotations
 import resource
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
-from smoothray.datasets import Dataset
-from smoothray.distillation.distil import distil, teacher_fields
-from smoothray.distillation.trial import TeacherOutputs, Trial
 from smoothray.errors import SmoothrayError
 from smoothray.records.schema import Record, failed
 from smoothray.scheduling.cluster import STUDENT_CORES
 from smoothray.study.plan import Key
 from smoothray.study.settings import StudentSettings
+
+if TYPE_CHECKING:
+    from smoothray.datasets import Dataset
+    from smoothray.distillation.trial import TeacherOutputs
 
 
 @ray.remote(num_cpus=STUDENT_CORES, num_gpus=0, max_restarts=0, max_task_retries=0)
@@ -33,6 +34,8 @@ class StudentActor:
 
         Returns the process's memory in bytes, as `fit` does, and the node that it runs on.
         """
+        import smoothray.distillation.distil  # noqa: F401  (seconds of loading, before the first fit comes)
+
         for student in self.students.values():
             student.warm_up()
         return memory(), ray.get_runtime_context().get_node_id()
@@ -49,6 +52,9 @@ class StudentActor:
     def _record(
         self, dataset: Dataset, key: Key, outputs: TeacherOutputs | None, blank: Record
     ) -> Record:
+        from smoothray.distillation.distil import distil, teacher_fields
+        from smoothray.distillation.trial import Trial
+
         trial = Trial.of(dataset, key.trial, self.seed)
         record = {**blank, **(teacher_fields(trial, outputs) if outputs else {})}
         student, settings = self.students[key.student], self.settings[key.student]

@@ -14,7 +14,7 @@ from smoothray.distillation.trial import Trial
 from smoothray.errors import Failure
 from smoothray.records.schema import Record, failed, new_record
 from smoothray.scheduling.cluster import TEACHER_CORES
-from smoothray.scheduling.pool import Fit, LostOutputs
+from smoothray.scheduling.fit import Fit, LostOutputs
 from smoothray.search.board import blocks
 from smoothray.study import Study
 from smoothray.study.plan import Job, Key, Setting

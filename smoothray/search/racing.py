@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import wilcoxon
 
 Scores = Mapping[int, float]
 """An arm's validation score by trial; trials that failed are left out."""
@@ -36,6 +35,8 @@ def race(mine: Scores, others: Mapping[str, Scores]) -> str | None:
     signed-rank test, whose p does not hang on one wild R². The level holds for one look at one
     pair: several looks and the choice of the incumbent make a false stop more likely than ALPHA.
     """
+    from scipy.stats import wilcoxon  # a second of loading, which only the driver of a race needs
+
     best, name = None, ""
     for other, theirs in others.items():
         shared = sorted(mine.keys() & theirs.keys())
