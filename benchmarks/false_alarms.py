@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from smoothray_analysis.across import wilcoxon_holm
-from smoothray_analysis.paired import holm, signed_rank
+from smoothray_analysis.statistics.over_datasets import wilcoxon_holm
+from smoothray_analysis.statistics.paired import holm, signed_rank
 
 SMOOTH, BASES, STRENGTHS = 2, 3, 5
 ALPHA = 0.05

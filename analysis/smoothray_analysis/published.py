@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from smoothray_analysis.comparisons import BASES
+from smoothray_analysis.arms import BASES
 
 SYMBOLIC = (
     "AFP", "AFP_FE", "AIFeynman", "BSR", "DSR", "EPLEX", "FEAT", "FFX", "GP-GOMEA", "ITEA",
@@ -41,8 +41,7 @@ def beside_srbench(arms: pd.DataFrame) -> pd.DataFrame:
     SYMBOLIC on the data set by published R²; `detail` names them.
     """
     published = srbench()
-    known = set(published["dataset"])
-    ours = arms[arms["dataset"].isin(known)]
+    ours = arms[arms["dataset"].isin(set(published["dataset"]))]
     columns = ["student", "dataset", "source", "method", "detail", "r2", "size"]
     rows = [
         (row["student"], row["dataset"], "here", row["arm"], "", row["student_r2_test"], row["complexity"])
