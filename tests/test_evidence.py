@@ -1,4 +1,4 @@
-"""The statistics, against scipy, statsmodels, scikit-posthocs and published worked examples."""
+"""The statistics, against scipy, statsmodels and published worked examples."""
 
 from __future__ import annotations
 

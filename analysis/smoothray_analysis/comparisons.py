@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from smoothray_analysis.arms import ARM, BASES, arm_name
 from smoothray_analysis.statistics.effects import (
@@ -94,6 +95,8 @@ def per_dataset(chosen: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame,
         arm = by_arm[(pair["student"], *(pair[name] for name in ARM))]
         base = by_arm[pair["student"], pair["base"], pair["base_augment"], pair["base_ensemble"]]
         both = arm.merge(base, on=place, how="outer", suffixes=("", "_base"))
+        both["pair"] = (both[["status", "status_base"]] == "ok").all(axis=1)
+        both["pair"] &= both[[SCORE, f"{SCORE}_base"]].notna().all(axis=1)
         for dataset, trials in both.groupby("dataset"):
             if trials[["status", "status_base"]].isna().all().any():
                 continue
@@ -178,31 +181,26 @@ def over_datasets(
 
 
 def _compare(both: pd.DataFrame, settings: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
-    """One comparison on one data set: a row a trial, the base's fields ending in "_base"."""
-    good = (both["status"] == "ok") & (both["status_base"] == "ok")
-    good &= both[[SCORE, f"{SCORE}_base"]].notna().all(axis=1)
-    pairs = both[good]
+    """One comparison on one data set: a row a trial, the base's fields ending in "_base"; `pair`: whether
+    both finished."""
+    pairs = both[both["pair"]]
     x, y = pairs[SCORE].to_numpy(float), pairs[f"{SCORE}_base"].to_numpy(float)
     d = x - y
     middle = median_interval(d, resamples=settings.resamples, seed=settings.seed)
     test = signed_rank(d)
-    n_train, n_test = (
-        float(pairs[name].median()) if len(pairs) else float("nan")
-        for name in ("n_train", "n_test")
-    )
-    check = corrected_t(d, n_train, n_test)
-    base_median = float(np.median(y)) if len(y) else float("nan")
+    check = corrected_t(d, _median(pairs["n_train"]), _median(pairs["n_test"]))
+    base_median = _median(y)
     row = {
         "strength": _one(both["strength"]),
         "base_strength": _one(both["strength_base"]),
         "pairs": len(d),
         "dropped": len(both) - len(d),
-        "failed": int((both["status"].dropna() != "ok").sum()),
-        "base_failed": int((both["status_base"].dropna() != "ok").sum()),
-        "median": float(np.median(x)) if len(x) else float("nan"),
+        "failed": int((both["status"] == "failed").sum()),
+        "base_failed": int((both["status_base"] == "failed").sum()),
+        "median": _median(x),
         "base_median": base_median,
-        "nodes": float(pairs["complexity"].median()),
-        "base_nodes": float(pairs["complexity_base"].median()),
+        "nodes": _median(pairs["complexity"]),
+        "base_nodes": _median(pairs["complexity_base"]),
         "iqm": iqm(x),
         "base_iqm": iqm(y),
         "difference": middle.estimate,
@@ -228,6 +226,13 @@ def _one(strengths: Iterable[float]) -> float:
     """The strength that all share; nan where they differ or there is none."""
     values = {float(value) for value in strengths if not np.isnan(value)}
     return values.pop() if len(values) == 1 else float("nan")
+
+
+def _median(values: ArrayLike) -> float:
+    """The median of what is there; nan of nothing."""
+    numbers = np.asarray(values, dtype=float)
+    numbers = numbers[~np.isnan(numbers)]
+    return float(np.median(numbers)) if len(numbers) else float("nan")
 
 
 def _judge(table: pd.DataFrame, direction: pd.Series, alpha: float) -> pd.DataFrame:

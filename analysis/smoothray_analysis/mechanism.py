@@ -150,11 +150,10 @@ def mechanism_lines(curves: pd.DataFrame, alignment: pd.DataFrame) -> tuple[str,
         )
         lines.append(
             f"{who(str(arm), str(student), several)}, at the strengths chosen over all trials: the "
-            f"teachers' mean squared Jacobian is {10 ** middle['change_log_jacobian']:.2g} times that "
-            "of plain "
-            f"distillation, their R² changes by {teacher}, fidelity by {fidelity}, the formulas' R² by "
-            f"{formula} and their size by {plain_number(middle['change_complexity'], 0)} nodes (medians over "
-            f"{count(len(group), 'data set')})."
+            f"teachers' mean squared Jacobian is {10 ** middle['change_log_jacobian']:.2g} times that of "
+            f"plain distillation, their R² changes by {teacher}, fidelity by {fidelity}, the formulas' R² "
+            f"by {formula} and their size by {plain_number(middle['change_complexity'], 0)} nodes "
+            f"(medians over {count(len(group), 'data set')})."
         )
     for row in alignment[alignment["estimate"].notna()].to_dict("records"):
         between = ""

@@ -13,14 +13,13 @@ SYMBOLIC = (
     "MRGP", "Operon", "SBP-GP", "gplearn",
 )  # fmt: skip
 PROTOCOL = (
-    "SRBench (La Cava et al. 2021, NeurIPS Datasets and Benchmarks): medians over 10 trials of 75 % of the "
-    "rows, at most 10,000 of them, for up to 48 hours a fit, hyperparameters tuned by five-fold "
+    "SRBench (La Cava et al. 2021, NeurIPS Datasets and Benchmarks): medians over 10 trials of 75 % of "
+    "the rows, at most 10,000 of them, for up to 48 hours a fit, hyperparameters tuned by five-fold "
     "cross-validation; its sizes are nodes as each method counts them, and of MLP and XGB parameters or "
-    "nodes of all trees. Here: other splits of the same proportions, a fifth of the training rows kept for "
-    "validation, no tuning of the student, nodes of the SymPy expression. The best symbolic method is "
-    "the one "
-    "of SRBench's 14 with the highest published R² on that data set, chosen after the fact, which "
-    "flatters it."
+    "nodes of all trees. Here: other splits of the same proportions, a fifth of the training rows kept "
+    "for validation, no tuning of the student, nodes of the SymPy expression. The best symbolic method "
+    "is the one of SRBench's 14 with the highest published R² on that data set, chosen after the fact, "
+    "which flatters it."
 )
 
 

@@ -60,11 +60,9 @@ def _of_student(
             yield (
                 f"forest_{base}", "differences",
                 f"Differences from {BASE_NAMES[base]}: median of the paired differences over the trials "
-                "with its "
-                "95 % bootstrap interval; the last line is the median over the data sets. Filled: "
-                "significant "
-                f"after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Arrows: "
-                "beyond the axis.",
+                "with its 95 % bootstrap interval; the last line is the median over the data sets. "
+                f"Filled: significant after Holm. Grey: within ±{ev.settings.rope:g} R², practically the "
+                "same. Arrows: beyond the axis.",
                 partial(forest_plot, part, over[over["base"] == base], base, ev.settings.rope, look),
             )  # fmt: skip
     scores = ev.scores[ev.scores.index.get_level_values("student") == student].droplevel("student")
@@ -80,8 +78,8 @@ def _of_student(
         yield (
             "ranks", "ranks",
             f"Mean ranks over {ranks['datasets'].iloc[0]} data sets, the best at the right. Bars join "
-            "arms that do "
-            "not differ significantly (signed-rank tests, Holm); the critical difference is Nemenyi's.",
+            "arms that do not differ significantly (signed-rank tests, Holm); the critical difference is "
+            "Nemenyi's.",
             partial(rank_plot, ranks, mine(ev.pairwise), look),
         )  # fmt: skip
     curves = mine(findings.curves)
@@ -90,18 +88,16 @@ def _of_student(
         yield (
             "strengths", "strengths",
             "The formula's median test R² against the penalty's strength; rings: the strength that "
-            "validation "
-            "rows chose over all trials; lines across: the direct fit and plain distillation. A panel ends "
-            "0.5 below its best point.",
+            "validation rows chose over all trials; lines across: the direct fit and plain distillation. "
+            "A panel ends 0.5 below its best point.",
             partial(strength_plot, searched, _levels(scores), look),
         )  # fmt: skip
         changes = mine(findings.over_strengths)
         if changes["median"].notna().any():
             yield (
                 "why", "mechanism",
-                "What strength does: medians over the data sets of the change from plain distillation "
-                "on the same "
-                "trials, with quartiles; a bar that leaves its panel goes on.",
+                "What strength does: medians over the data sets of the change from plain distillation on "
+                "the same trials, with quartiles; a bar that leaves its panel goes on.",
                 partial(mechanism_plot, changes, look),
             )  # fmt: skip
             yield (

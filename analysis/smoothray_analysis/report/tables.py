@@ -64,10 +64,9 @@ def tables(findings: Findings) -> dict[str, Table]:
         ),
         _table(
             "per_dataset",
-            "The same on each data set, paired over its trials. A12: probability that a trial of the "
-            "arm beats "
-            "one of the base; r: rank-biserial correlation of the pairs; corrected t: p of the check for "
-            "overlapping splits.",
+            "The same on each data set, paired over its trials. A12: probability that a trial of the arm "
+            "beats one of the base; r: rank-biserial correlation of the pairs; corrected t: p of the "
+            "check for overlapping splits.",
             ev.per_dataset,
             {"data set": text("dataset"), **student, "arm": text("arm"), "against": text("base")},
             {
@@ -94,8 +93,7 @@ def tables(findings: Findings) -> dict[str, Table]:
         _table(
             "ranks",
             "Mean ranks over the data sets that every arm has (1 is best), and the interquartile mean "
-            "(IQM) of "
-            "test R² over all trials on them with its stratified bootstrap interval.",
+            "(IQM) of test R² over all trials on them with its stratified bootstrap interval.",
             _ranks(ev.ranks, ev.iqm),
             {**student, "arm": text("arm")},
             {
@@ -116,8 +114,7 @@ def tables(findings: Findings) -> dict[str, Table]:
         _table(
             "pairwise",
             "Signed-rank tests between all arms of the data sets' median paired differences, Holm over "
-            "all of "
-            "these pairs: more of them than named comparisons, so each counts for less.",
+            "all of these pairs: more of them than named comparisons, so each counts for less.",
             ev.pairwise,
             {**student, "first": text("first"), "second": text("second")},
             {
@@ -129,8 +126,7 @@ def tables(findings: Findings) -> dict[str, Table]:
         _table(
             "variants",
             "The same comparisons under other rules of choosing formulas, and with strengths chosen the "
-            "other "
-            "way.",
+            "other way.",
             findings.sensitivity,
             {**student, "arm": text("arm"), "against": text("base"), "chosen by": text("variant")},
             {
