@@ -80,7 +80,7 @@ def test_a_report_has_its_page_figures_and_tables(written):
         assert root.tag.endswith("svg") and len(list(root.iter())) > 50
 
 
-def test_the_page_needs_no_network_and_no_script(written):
+def test_the_page_needs_no_network_and_no_script(study, written):
     page = written.page.read_text()
     assert "<script" not in page and "@import" not in page
     for attribute, target in re.findall(r'(src|href)="([^"]*)"', page):
@@ -88,6 +88,7 @@ def test_the_page_needs_no_network_and_no_script(written):
     assert page.index(written.lines[0]) < page.index("<h2")
     anchors = re.findall(r'href="#([^"]+)"', page)
     assert anchors and all(f'id="{anchor}"' in page for anchor in anchors)
+    assert f": {len(study.frame)} records</li>" in page  # each with the versions that made it
     assert page.count("<figure") == 10 and page.count("<math") >= 4
 
 

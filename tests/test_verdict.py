@@ -87,6 +87,8 @@ def test_several_files_are_one_study(tmp_path):
     chosen = study.fronts(["formula", "chosen"]).query("chosen").set_index("record")["formula"]
     same = study.frame["trial"] != 0
     assert chosen[same].to_dict() == study.frame["formula"][same].to_dict()
+    with pytest.raises(RecordsError, match="no file of records"):
+        load_parquet()
     with pytest.raises(RecordsError, match="no file .*third.parquet"):
         load_parquet(*files, tmp_path / "third.parquet")
     write_parquet([], files[0])

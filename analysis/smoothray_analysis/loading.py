@@ -74,11 +74,13 @@ def load_parquet(*paths: Path | str, what: str = "") -> Records:
     """The records of one or more Parquet files as one study's.
 
     paths: of a trial that several files hold, or one file twice, the last record counts. what: how errors
-    name the records; not given: by their file.
+    name the records; not given: by their files.
 
-    Raises RecordsError: a file that is not there or holds no records, or fields that are lacking.
+    Raises RecordsError: a file that is not there or is no table of trials, no records, or fields that lack.
     """
     files = [Path(path) for path in paths]
+    if not files:
+        raise RecordsError("no file of records was given")
     for file in files:
         if not file.is_file():
             raise RecordsError(
