@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from smoothray_analysis.across import wilcoxon_holm
-from smoothray_analysis.paired import holm, signed_rank
+from smoothray_analysis.statistics.over_datasets import wilcoxon_holm
+from smoothray_analysis.statistics.paired import holm, signed_rank
 
 SMOOTH, BASES, STRENGTHS = 2, 3, 5
 ALPHA = 0.05
 
 
-class Found(NamedTuple):
-    """Parts of studies with any significant result (per data set, over data sets, between all arms),
-    and parts of the tests that are significant (per data set, over data sets)."""
+class Shares(NamedTuple):
+    """Shares of the studies with any significant result (per data set, over data sets, between all arms),
+    and of the tests that are significant (per data set, over data sets)."""
 
     any_dataset: float
     any_over: float
@@ -51,7 +51,7 @@ def scores(
     return val, test
 
 
-def study(rng: np.random.Generator, datasets: int, trials: int, effect: float) -> Found:
+def study(rng: np.random.Generator, datasets: int, trials: int, effect: float) -> Shares:
     """One simulated study."""
     val, test = scores(rng, datasets, trials, effect)
     best = np.median(val, axis=1).argmax(-1)  # (datasets, arms)
@@ -63,15 +63,13 @@ def study(rng: np.random.Generator, datasets: int, trials: int, effect: float) -
     medians = np.median(differences, axis=1).reshape(datasets, -1)
     over = holm(np.array([signed_rank(column).p for column in medians.T])) <= ALPHA
     pairs = wilcoxon_holm(pd.DataFrame(np.median(chosen, axis=1)))["significant"]
-    return Found(each.any(), over.any(), pairs.any(), each.mean(), over.mean())
+    return Shares(each.any(), over.any(), pairs.any(), each.mean(), over.mean())
 
 
-def studies(count: int, datasets: int, trials: int, effect: float, seed: int = 0) -> Found:
+def studies(count: int, datasets: int, trials: int, effect: float, seed: int = 0) -> Shares:
     """The means over `count` simulated studies."""
-    found = [
-        study(np.random.default_rng([seed, i]), datasets, trials, effect) for i in range(count)
-    ]
-    return Found(*map(float, np.mean(np.array(found, dtype=float), axis=0)))
+    each = [study(np.random.default_rng([seed, i]), datasets, trials, effect) for i in range(count)]
+    return Shares(*map(float, np.mean(np.array(each, dtype=float), axis=0)))
 
 
 def main() -> None:
@@ -91,8 +89,8 @@ def main() -> None:
           f"{'per data set':>12} {'over them':>10}")  # fmt: skip
     for trials in options.trials:
         for effect in options.effects:
-            found = studies(options.studies, options.datasets, trials, effect)
-            a, b, c, d, e = (f"{100 * part:.1f} %" for part in found)
+            shares = studies(options.studies, options.datasets, trials, effect)
+            a, b, c, d, e = (f"{100 * part:.1f} %" for part in shares)
             print(f"{trials:>6} {effect:>6g} | {a:>12} {b:>10} {c:>9} | {d:>12} {e:>10}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -15,25 +14,26 @@ from made_up import ARMS, FAST, deliver, loaded, made_up
 from scipy.stats import spearmanr
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
-from smoothray_analysis.pictures import forest_picture, heat_picture, strength_picture
-from smoothray_analysis.pictures.ranks import _cliques
-from smoothray_analysis.pictures.style import looks
+from smoothray_analysis.mechanism import (
+    against_strength,
+    alignment_correlations,
+    alignment_over_datasets,
+    mechanism_lines,
+    over_strengths,
+)
+from smoothray_analysis.narrative import one_or_all
+from smoothray_analysis.plots import forest_plot, heat_plot, strength_plot
+from smoothray_analysis.plots.ranks import _cliques
+from smoothray_analysis.plots.style import looks
 from smoothray_analysis.published import SYMBOLIC, beside_srbench, srbench
 from smoothray_analysis.report import write_report
 from smoothray_analysis.report.findings import find
 from smoothray_analysis.report.mathml import breakable
 from smoothray_analysis.selection import Rule
-from smoothray_analysis.variants import variant_lines, variants
+from smoothray_analysis.sensitivity import sensitivity, sensitivity_lines
 from smoothray_analysis.verdict import evidence
-from smoothray_analysis.why import (
-    against_strength,
-    alignment_correlations,
-    alignment_over_datasets,
-    over_strengths,
-    why_lines,
-)
-from smoothray_analysis.wording import one_or_all
 
+from smoothray.records.journal import Journal
 from smoothray.records.schema import failed, write_parquet
 from smoothray.study.plan import Arm
 
@@ -80,7 +80,7 @@ def test_a_report_has_its_page_figures_and_tables(written):
         assert root.tag.endswith("svg") and len(list(root.iter())) > 50
 
 
-def test_the_page_needs_no_network_and_no_script(written):
+def test_the_page_needs_no_network_and_no_script(study, written):
     page = written.page.read_text()
     assert "<script" not in page and "@import" not in page
     for attribute, target in re.findall(r'(src|href)="([^"]*)"', page):
@@ -88,15 +88,16 @@ def test_the_page_needs_no_network_and_no_script(written):
     assert page.index(written.lines[0]) < page.index("<h2")
     anchors = re.findall(r'href="#([^"]+)"', page)
     assert anchors and all(f'id="{anchor}"' in page for anchor in anchors)
+    assert f": {len(study.frame)} records</li>" in page  # each with the versions that made it
     assert page.count("<figure") == 10 and page.count("<math") >= 4
 
 
 def test_tables_are_whole_as_csv_and_plain_as_latex(study, written):
     folder = written.page.parent / "tables"
-    found = evidence(study.frame, settings=FEW)
+    ev = evidence(study.frame, settings=FEW)
     table = pd.read_csv(folder / "per_dataset.csv")
-    assert len(table) == len(found.per_dataset) == 9 * 3
-    np.testing.assert_allclose(table["p_holm"], found.per_dataset["p_holm"], rtol=1e-12)
+    assert len(table) == len(ev.per_dataset) == 9 * 3
+    np.testing.assert_allclose(table["p_holm"], ev.per_dataset["p_holm"], rtol=1e-12)
     for file in folder.glob("*.tex"):
         text = file.read_text()
         assert text.isascii(), file.name
@@ -155,7 +156,7 @@ def odd_studies():
     yield "half failed", mixed, "may be the easy ones"
     yield "all failed", [failed(r, "no") for r in records], "every trial failed"
     versions = [r | {"version": "0.0.9"} if r["trial"] == 0 else r for r in records]
-    yield "two versions", versions, "made by 2 versions of smoothray"
+    yield "two versions", versions, "different versions of smoothray 0.0.9 / "
     wild = [
         r | {"student_r2_test": -1e300 if r["trial"] == 0 else -1e6} if r["dataset"] == "d00" else r
         for r in records
@@ -181,7 +182,7 @@ def test_an_odd_study_gets_a_page_with_a_clear_word(records, word, tmp_path):
     page = report.page.read_text()
     assert "nan" not in re.sub(r"data:image[^\"]*|<math.*?</math>", "", page).lower().split()
     assert "<b>&" not in page
-    for part in ("differences", "ranks", "strengths", "why", "formulas", "methods"):
+    for part in ("differences", "ranks", "strengths", "why", "formulas", "methods", "made-with"):
         assert f'<h2 id="{part}"' in page
 
 
@@ -216,7 +217,7 @@ def test_changes_against_strength_are_medians_of_paired_differences(study):
     mine = mine[mine["strength"] == 0.1]
     part = curves[(curves["arm"] == "jacobian") & (curves["strength"] == 0.1)]
     assert mine["median"].item() == pytest.approx(part["change_student_r2_test"].median())
-    lines = why_lines(curves, pd.DataFrame({"estimate": []}))
+    lines = mechanism_lines(curves, pd.DataFrame({"estimate": []}))
     assert any(line.startswith("jacobian, at the strengths") for line in lines)
     assert "is 0.5 times that of plain" in "".join(lines)
 
@@ -242,7 +243,7 @@ def test_alignment_is_correlated_within_trials(tmp_path):
     whole = alignment_over_datasets(table, 200)
     assert whole["estimate"].item() == pytest.approx(table["rho"].median())
     assert "Alignment in smoothness goes with accuracy" in "".join(
-        why_lines(pd.DataFrame(columns=["student", "chosen", "penalty", "arm"]), whole)
+        mechanism_lines(pd.DataFrame(columns=["student", "chosen", "penalty", "arm"]), whole)
     )
 
 
@@ -260,45 +261,43 @@ def test_rank_correlation_is_spearmans():
 
 
 def test_the_best_arm_is_chosen_on_validation_and_its_middle_trial_shown(study):
-    found = evidence(study.frame, settings=FAST)
-    trials = median_trials(found.chosen, found.arms)
-    planted = found.chosen.assign(student_r2_test=found.chosen["student_r2_test"] ** -1)
-    moved = median_trials(planted, found.arms)
+    ev = evidence(study.frame, settings=FAST)
+    trials = median_trials(ev.chosen, ev.arms)
+    planted = ev.chosen.assign(student_r2_test=ev.chosen["student_r2_test"] ** -1)
+    moved = median_trials(planted, ev.arms)
     best, other = trials[trials["best"]], moved[moved["best"]]
     assert best["arm"].tolist() == other["arm"].tolist() == ["jacobian"] * 9
     for row in best.to_dict("records"):
-        mine = found.chosen[(found.chosen["arm"] == row["arm"])]
+        mine = ev.chosen[(ev.chosen["arm"] == row["arm"])]
         mine = mine[mine["dataset"] == row["dataset"]]["student_r2_test"]
-        assert (
-            sorted(mine)[(len(mine) - 1) // 2] == found.chosen.loc[row["record"], "student_r2_test"]
-        )
+        assert sorted(mine)[(len(mine) - 1) // 2] == ev.chosen.loc[row["record"], "student_r2_test"]
     members = fronts_of(trials, study, None)
-    formulas = best_formulas(members, found.chosen)
-    shown = found.chosen.loc[best.sort_values("dataset")["record"]]
+    formulas = best_formulas(members, ev.chosen)
+    shown = ev.chosen.loc[best.sort_values("dataset")["record"]]
     assert formulas["formula"].tolist() == shown["formula"].tolist()
     assert formulas["strength"].tolist() == [0.1] * 9
     assert set(trials["arm"]) == {"jacobian", "direct", "none"}
 
 
 def test_a_verdict_that_depends_on_the_choice_is_said(study):
-    found = find(study, None, FEW, rules=("native",))
-    assert found.lines[1].startswith("The verdicts are the same however")
-    others = found.variants.copy()
+    findings = find(study, None, FEW, rules=("native",))
+    assert findings.lines[1].startswith("The verdicts are the same however")
+    others = findings.sensitivity.copy()
     assert set(others["variant"]) == {"native", "strength per trial"}
     others.loc[others["variant"] == "native", "verdict"] = "worse"
-    lines = variant_lines(found.results, others)
+    lines = sensitivity_lines(findings.results, others)
     assert "depends on how" in lines[0] and len(lines) == 1
     others["verdict"] = "no pairs"
-    assert "same however" in variant_lines(found.results, others)[0]
+    assert "same however" in sensitivity_lines(findings.results, others)[0]
     others["verdict"] = "power is small"
-    weak = found.results.assign(verdict="power is small")
-    assert "too few data to tell" in variant_lines(weak, others)[0]
+    weak = findings.results.assign(verdict="power is small")
+    assert "too few data to tell" in sensitivity_lines(weak, others)[0]
     assert lines[0].count("but worse with native") == 3
 
 
 def test_variants_choose_as_they_say(study):
     fronts = study.fronts()
-    table = variants(study.frame, study.frame, fronts, ["accuracy", "accuracy<=5"], FEW)
+    table = sensitivity(study.frame, study.frame, fronts, ["accuracy", "accuracy<=5"], FEW)
     main = pd.DataFrame(one_or_all(*_compared(study.frame)))
     same = table[table["variant"] == "accuracy"].set_index(["arm", "base"])["difference"]
     pd.testing.assert_series_equal(
@@ -309,8 +308,8 @@ def test_variants_choose_as_they_say(study):
 
 
 def _compared(frame):
-    found = evidence(frame, settings=FEW)
-    return found.per_dataset, found.over_datasets
+    ev = evidence(frame, settings=FEW)
+    return ev.per_dataset, ev.over_datasets
 
 
 def test_srbenchs_medians_stand_beside_ours():
@@ -335,7 +334,7 @@ def test_srbenchs_medians_stand_beside_ours():
     assert beside_srbench(strange).empty
 
 
-# --- pictures
+# --- plots
 
 
 def labels_overlap(figure, axes, axis):
@@ -357,12 +356,12 @@ def many():
 
 
 def test_twenty_long_names_do_not_overlap(many):
-    figure = heat_picture(many)
+    figure = heat_plot(many)
     assert not labels_overlap(figure, figure.axes[0], "y")
     table = many.iloc[:, :3].rename_axis("dataset").reset_index()
     table = table.melt("dataset", var_name="arm", value_name="difference")
     table = table.assign(low=table["difference"] - 0.1, high=np.nan, verdict="better")
-    figure = forest_picture(table, table.head(0), "direct", 0.01, looks(table["arm"]))
+    figure = forest_plot(table, table.head(0), "direct", 0.01, looks(table["arm"]))
     assert not labels_overlap(figure, figure.axes[0], "y")
     for axes in figure.axes:
         assert not labels_overlap(figure, axes, "x")
@@ -372,7 +371,7 @@ def test_small_panels_keep_apart(many):
     curves = many.iloc[:, :1].rename_axis("dataset").reset_index()
     curves = curves.melt("dataset", var_name="arm", value_name="student_r2_test")
     curves = pd.concat([curves.assign(strength=s, chosen=s == 1) for s in (0.01, 0.1, 1.0)])
-    figure = strength_picture(
+    figure = strength_plot(
         curves, pd.DataFrame(columns=["dataset", "arm", "r2"]), looks(curves["arm"])
     )
     figure.canvas.draw()
@@ -384,7 +383,7 @@ def test_small_panels_keep_apart(many):
             assert not box.overlaps(other)
 
 
-def test_an_arm_looks_the_same_in_every_picture():
+def test_an_arm_looks_the_same_in_every_plot():
     first = looks(["jacobian", "none", "lipschitz", "direct"])
     assert first == looks(["direct", "lipschitz", "none", "jacobian"])
     many = looks([f"arm {i}" for i in range(18)] + ["direct", "none", "weight_decay"])
@@ -461,7 +460,7 @@ def test_the_command_takes_a_parquet_file_and_leaves_mlflow_alone(main, place):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["nothing"], "has no study 'nothing'"),
+        (["nothing"], "no records of a study 'nothing'"),
         (["absent.parquet"], "there is no file absent.parquet"),
         (["text.parquet"], "not a table of trials"),
         (["other.parquet"], "holds no records of smoothray"),
@@ -479,19 +478,30 @@ def test_a_mistake_is_said_in_a_line(main, place, arguments, word):
     assert not done.stdout
 
 
-def test_a_server_that_is_away_costs_the_log_and_not_the_report(place, monkeypatch, capsys):
-    from smoothray import reporting
-    from smoothray.records.tracker import Tracker
+def test_a_server_that_is_away_costs_the_log_and_not_the_report(main, place, monkeypatch):
+    with Journal("made-up") as journal:
+        for record in explained(made_up(2, 3)):
+            journal.append("record", record=record)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # where nothing answers
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    done = main("report", "made-up", "--out", "out")
+    assert done.returncode in (0, None), done.stderr
+    assert done.stdout.startswith("No smooth arm is shown to beat the direct fit")
+    assert "Reading the journal alone" in done.stderr and "Traceback" not in done.stderr
+    last = [line for line in done.stderr.splitlines() if line.startswith("The report is not in")]
+    assert len(last) == 1
+    names = {path.name for path in (place / "out").iterdir()}
+    assert names == {"figures", "report.html", "tables", "verdict.txt"}
 
-    deliver(explained(made_up(2, 3)))
-    monkeypatch.setattr(
-        Tracker, "open", lambda self: (_ for _ in ()).throw(ConnectionError("MLflow is away"))
-    )
-    reporting.report("made-up", place / "out", None, False)
-    assert "The report is not in MLflow: MLflow is away" in capsys.readouterr().err
-    assert json.dumps(sorted(p.name for p in (place / "out").iterdir())) == json.dumps(
-        ["figures", "report.html", "tables", "verdict.txt"]
-    )
+
+def test_a_study_that_never_reached_mlflow_is_reported_from_its_journal(main, place):
+    with Journal("made-up") as journal:
+        for record in explained(made_up(2, 3)):
+            journal.append("record", record=record)
+    done = main("report", "made-up")
+    assert done.returncode in (0, None), done.stderr
+    assert "has no experiment 'made-up' yet" in done.stderr
+    assert (place / "made-up-report/report.html").exists()
 
 
 # --- what reviews found
@@ -504,8 +514,8 @@ def test_the_recorded_rule_named_again_changes_nothing(tmp_path):
     plain = find(study, None, FEW)
     named = find(study, Rule.of("accuracy"), FEW)
     assert plain.evidence.lines == named.evidence.lines
-    assert set(plain.variants["variant"]) == set(named.variants["variant"])
-    assert "no pairs" not in set(plain.variants["verdict"])
+    assert set(plain.sensitivity["variant"]) == set(named.sensitivity["variant"])
+    assert "no pairs" not in set(plain.sensitivity["verdict"])
     assert not any("no pairs" in line or "no trial" in line for line in named.lines)
 
 
@@ -516,10 +526,10 @@ def test_scores_without_bounds_or_value_neither_crash_nor_vanish(tmp_path):
             record["student_r2_test"] = float("-inf")
         if record["trial"] == 1 and record["penalty"] == "jacobian":
             record["student_r2_test"] = float("nan")
-    found = find(loaded(records, tmp_path), None, FEW)
-    assert "6 of 90 trials failed" not in found.lines[0]
-    assert any(line.startswith("6 of 90 trials failed") for line in found.lines)
-    assert found.evidence.per_dataset["difference"].notna().all()
+    findings = find(loaded(records, tmp_path), None, FEW)
+    assert "6 of 90 trials failed" not in findings.lines[0]
+    assert any(line.startswith("6 of 90 trials failed") for line in findings.lines)
+    assert findings.evidence.per_dataset["difference"].notna().all()
 
 
 def test_changes_never_take_another_base_where_a_trial_failed(tmp_path):
@@ -554,9 +564,11 @@ def test_dollars_in_names_are_no_mathematics(tmp_path):
 
 
 def test_one_data_set_has_one_p_beside_its_verdict(tmp_path):
-    found = find(loaded(explained(made_up(1, 14, gain=0.3)), tmp_path), None, FEW)
-    assert (found.results["verdict"] == "better").all()
-    assert (found.results["p_holm"] < 0.05).all() and (found.variants["p_holm"] < 0.05).all()
+    findings = find(loaded(explained(made_up(1, 14, gain=0.3)), tmp_path), None, FEW)
+    assert (findings.results["verdict"] == "better").all()
+    assert (findings.results["p_holm"] < 0.05).all() and (
+        findings.sensitivity["p_holm"] < 0.05
+    ).all()
 
 
 def test_a_gain_below_the_region_of_practical_equivalence_is_said_to_be_small(tmp_path):
@@ -565,8 +577,8 @@ def test_a_gain_below_the_region_of_practical_equivalence_is_said_to_be_small(tm
     smooth = frame["penalty"] == "jacobian"
     places = pd.MultiIndex.from_frame(frame.loc[smooth, ["dataset", "trial"]])
     frame.loc[smooth, "student_r2_test"] = direct.loc[places].to_numpy() + 0.0005
-    found = evidence(frame, settings=FEW)
-    assert found.lines[0] == "The smooth arm beats the direct fit, by less than 0.01 R²: jacobian."
+    ev = evidence(frame, settings=FEW)
+    assert ev.lines[0] == "The smooth arm beats the direct fit, by less than 0.01 R²: jacobian."
 
 
 def test_nothing_of_an_older_report_stays(study, tmp_path):
@@ -588,15 +600,15 @@ def test_the_order_of_records_does_not_matter(tmp_path):
 
 
 def test_fronts_are_of_one_trial(study):
-    found = find(study, None, FEW)
-    trials = found.evidence.chosen.loc[found.fronts["record"], "trial"].to_numpy()
-    assert found.fronts.assign(trial=trials).groupby("dataset")["trial"].nunique().eq(1).all()
+    findings = find(study, None, FEW)
+    trials = findings.evidence.chosen.loc[findings.fronts["record"], "trial"].to_numpy()
+    assert findings.fronts.assign(trial=trials).groupby("dataset")["trial"].nunique().eq(1).all()
 
 
 def test_all_pairs_and_named_comparisons_agree(study):
-    found = evidence(study.frame, settings=FEW)
-    named = found.over_datasets.set_index(["arm", "base"])
-    for row in found.pairwise.to_dict("records"):
+    ev = evidence(study.frame, settings=FEW)
+    named = ev.over_datasets.set_index(["arm", "base"])
+    for row in ev.pairwise.to_dict("records"):
         for sign, key in ((1, (row["first"], row["second"])), (-1, (row["second"], row["first"]))):
             if key in named.index:
                 assert sign * row["difference"] == pytest.approx(named.loc[key, "difference"])

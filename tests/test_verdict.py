@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import ARMS, FAST, deliver, loaded, made_up
-from smoothray_analysis.loading import RecordsError, load_mlflow, load_parquet
+from made_up import ARMS, FAST, loaded, made_up
+from smoothray_analysis.loading import RecordsError, load_parquet
 from smoothray_analysis.selection import (
     Rule,
     at_chosen_strength,
@@ -15,14 +15,15 @@ from smoothray_analysis.selection import (
     reselect,
 )
 from smoothray_analysis.verdict import Evidence, evidence
+from smoothray_analysis.versions import made_with
 
-from smoothray.records.schema import failed
+from smoothray.records.schema import failed, write_parquet
 from smoothray.students import select
 from smoothray.study.plan import Arm
 
 
-def says(found: Evidence) -> str:
-    return "\n".join(found.lines)
+def says(ev: Evidence) -> str:
+    return "\n".join(ev.lines)
 
 
 def test_a_file_is_loaded_without_its_fronts_which_come_on_demand(tmp_path):
@@ -66,25 +67,66 @@ def test_what_is_wrong_with_records_is_said(tmp_path):
     study = loaded([*records, records[-1]], tmp_path)
     assert len(study.frame) == len(records)
     text = " ".join(study.warnings)
-    assert "2 versions" in text and "0.0.9" in text and "twice" in text and "data changed" in text
+    assert (
+        "different versions of smoothray 0.0.9 / " in text
+        and "twice" in text
+        and "data changed" in text
+    )
 
 
-def test_a_study_is_loaded_from_mlflow(place):
-    from smoothray.records.tracker import Tracker
-
+def test_several_files_are_one_study(tmp_path):
     records = made_up(2, 3, ARMS[:2])
-    deliver(records)
-    study = load_mlflow("made-up")
-    assert len(study.frame) == len(records) and not study.warnings
+    later = [r | {"formula": "later"} if r["trial"] == 0 else r for r in records if r["trial"] < 2]
+    files = [tmp_path / name for name in ("first.parquet", "second.parquet")]
+    for file, part in zip(files, (records, later), strict=True):
+        write_parquet(part, file)
+    study = load_parquet(*files)
+    assert len(study.frame) == len(records)
+    assert study.frame["trial"].eq(0).equals(study.frame["formula"].eq("later"))
+    assert [text for text in study.warnings if f"{len(later)} trials are recorded twice" in text]
     chosen = study.fronts(["formula", "chosen"]).query("chosen").set_index("record")["formula"]
-    assert chosen.to_dict() == study.frame["formula"].to_dict()
-    with pytest.raises(RecordsError, match="no study 'other'"):
-        load_mlflow("other")
-    Tracker("empty").create({})
-    with pytest.raises(RecordsError, match="no recorded trials"):
-        load_mlflow("empty")
-    with pytest.raises(RecordsError, match="no MLflow database"):
-        load_mlflow("made-up", "sqlite:///absent.db")
+    same = study.frame["trial"] != 0
+    assert chosen[same].to_dict() == study.frame["formula"][same].to_dict()
+    with pytest.raises(RecordsError, match="no file of records"):
+        load_parquet()
+    with pytest.raises(RecordsError, match="no file .*third.parquet"):
+        load_parquet(*files, tmp_path / "third.parquet")
+    write_parquet([], files[0])
+    with pytest.raises(RecordsError, match="the study 'mine' holds no records"):
+        load_parquet(files[0], what="the study 'mine'")
+
+
+OLD, NEW = "python 3.11.7, torch 2.12.0, ray 2.60.0", "python 3.11.7, torch 2.13.0, ray 2.60.0"
+
+
+@pytest.mark.parametrize(
+    ("texts", "differs"),
+    [
+        ([NEW], None),
+        ([NEW, f"{NEW}, pysr 2.7.0"], None),
+        ([NEW, None], None),
+        ([OLD, NEW], "of torch 2.12.0 / 2.13.0; differences"),
+        ([f"{OLD}, commit 1d2f6af", f"{NEW}, commit 5ab"],
+         "of torch 2.12.0 / 2.13.0, commit 1d2f6af / 5ab; differences"),
+    ],
+)  # fmt: skip
+def test_what_differs_in_versions_is_named_part_by_part(tmp_path, texts, differs):
+    file = tmp_path / "study.parquet"
+    write_parquet(made_up(1, 4), file)
+    table = pd.read_parquet(file)
+    table["versions"] = [texts[i % len(texts)] for i in range(len(table))]
+    table.to_parquet(file)
+    study = load_parquet(file)
+    assert [differs in text for text in study.warnings] == [True] * (differs is not None)
+    rows = made_with(study.frame)
+    assert sum(n for _, n in rows) == len(table) and len(rows) == len(texts)
+    assert all(text.startswith("smoothray ") for text, _ in rows)
+    assert {text.partition(", ")[2] for text, _ in rows} == {text or "" for text in texts}
+
+
+def test_records_without_versions_are_counted_all_the_same(tmp_path):
+    frame = loaded(made_up(1, 4), tmp_path).frame.drop(columns="version")
+    assert made_with(frame.drop(columns="versions", errors="ignore")) == [("", len(frame))]
 
 
 def test_the_rule_is_the_librarys_own():
@@ -170,43 +212,41 @@ def test_strengths_are_chosen_by_the_median_or_per_trial(tmp_path):
 
 def test_a_planted_effect_is_called_better_everywhere(tmp_path):
     study = loaded(made_up(12, 20, gain=0.2, direct=-0.1), tmp_path)
-    found = evidence(study.frame, settings=FAST)
-    assert (found.over_datasets["verdict"] == "better").all()
-    assert found.lines[0] == "The smooth arm beats the direct fit: jacobian."
-    assert found.lines[1] == "Smoothing the teacher: jacobian is better than plain distillation."
-    assert "better. Median difference in R² +0.3" in found.lines[2]
-    assert "% relative" in found.lines[2]
-    assert (found.per_dataset["strength"] == 0.1).all()
-    assert found.ranks["arm"].iloc[0] == "jacobian" and found.friedman["p"].iloc[0] < 0.01
-    assert len(found.pairwise) == 6 and set(found.scores.columns) == set(found.iqm["arm"])
-    assert (found.per_dataset["p_holm"] >= found.per_dataset["p"]).all()
+    ev = evidence(study.frame, settings=FAST)
+    assert (ev.over_datasets["verdict"] == "better").all()
+    assert ev.lines[0] == "The smooth arm beats the direct fit: jacobian."
+    assert ev.lines[1] == "Smoothing the teacher: jacobian is better than plain distillation."
+    assert "better. Median difference in R² +0.3" in ev.lines[2]
+    assert "% relative" in ev.lines[2]
+    assert (ev.per_dataset["strength"] == 0.1).all()
+    assert ev.ranks["arm"].iloc[0] == "jacobian" and ev.friedman["p"].iloc[0] < 0.01
+    assert len(ev.pairwise) == 6 and set(ev.scores.columns) == set(ev.iqm["arm"])
+    assert (ev.per_dataset["p_holm"] >= ev.per_dataset["p"]).all()
 
 
 def test_a_better_direct_fit_is_said_first(tmp_path):
-    found = evidence(loaded(made_up(10, 6, direct=0.3), tmp_path).frame, settings=FAST)
-    assert found.lines[0] == "No smooth arm beats the direct fit: jacobian is worse."
+    ev = evidence(loaded(made_up(10, 6, direct=0.3), tmp_path).frame, settings=FAST)
+    assert ev.lines[0] == "No smooth arm beats the direct fit: jacobian is worse."
 
 
 def test_without_an_effect_nothing_is_called_better(tmp_path):
-    found = evidence(loaded(made_up(12, 12), tmp_path).frame, settings=FAST)
-    assert set(found.over_datasets["verdict"]) == {"practically the same"}
-    assert "jacobian is not shown to beat it" in found.lines[0] and "relative" not in says(found)
-    assert "not significant" not in says(found)
+    ev = evidence(loaded(made_up(12, 12), tmp_path).frame, settings=FAST)
+    assert set(ev.over_datasets["verdict"]) == {"practically the same"}
+    assert "jacobian is not shown to beat it" in ev.lines[0] and "relative" not in says(ev)
+    assert "not significant" not in says(ev)
 
 
 def test_with_few_trials_and_data_sets_the_power_is_small(tmp_path):
-    found = evidence(loaded(made_up(3, 4), tmp_path).frame, settings=FAST)
-    assert set(found.over_datasets["verdict"]) == {"power is small"} and "power is small" in says(
-        found
-    )
-    assert "not significant" not in says(found) and "does not beat" not in says(found)
+    ev = evidence(loaded(made_up(3, 4), tmp_path).frame, settings=FAST)
+    assert set(ev.over_datasets["verdict"]) == {"power is small"} and "power is small" in says(ev)
+    assert "not significant" not in says(ev) and "does not beat" not in says(ev)
 
 
 def test_one_data_set_alone_is_judged_by_its_trials(tmp_path):
-    found = evidence(loaded(made_up(1, 20, gain=0.2), tmp_path).frame, settings=FAST)
-    assert "on the one data set d00" in says(found) and "This is one data set" in says(found)
-    assert found.lines[0] == "The smooth arm beats the direct fit: jacobian on d00."
-    assert found.lines[2].startswith("jacobian against the direct fit: better")
+    ev = evidence(loaded(made_up(1, 20, gain=0.2), tmp_path).frame, settings=FAST)
+    assert "on the one data set d00" in says(ev) and "This is one data set" in says(ev)
+    assert ev.lines[0] == "The smooth arm beats the direct fit: jacobian on d00."
+    assert ev.lines[2].startswith("jacobian against the direct fit: better")
 
 
 def test_studies_with_nothing_to_compare_say_so(tmp_path):
@@ -226,13 +266,13 @@ def test_half_the_trials_failed_drops_pairs_and_not_data_sets(tmp_path):
         failed(r, "time limit") | {"student_r2_test": None} if rng.random() < 0.5 else r
         for r in made_up(6, 12, gain=0.2)
     ]
-    found = evidence(loaded(records, tmp_path).frame, settings=FAST, warnings=["two versions"])
+    ev = evidence(loaded(records, tmp_path).frame, settings=FAST, warnings=["two versions"])
     lost = sum(r["status"] == "failed" for r in records)
-    assert f"{lost} of 360 trials failed" in says(found) and "left out" in says(found)
-    assert "finished may be the easy ones" in says(found)
-    assert found.lines[-1] == "Note: two versions."
-    assert ((found.per_dataset["pairs"] + found.per_dataset["dropped"]) == 12).all()
-    assert (found.over_datasets["datasets"] == 6).all()
+    assert f"{lost} of 360 trials failed" in says(ev) and "left out" in says(ev)
+    assert "finished may be the easy ones" in says(ev)
+    assert ev.lines[-1] == "Note: two versions."
+    assert ((ev.per_dataset["pairs"] + ev.per_dataset["dropped"]) == 12).all()
+    assert (ev.over_datasets["datasets"] == 6).all()
     none = [failed(r, "no") | {"student_r2_test": None, "student_r2_val": None} for r in records]
     nothing = evidence(loaded(none, tmp_path).frame, settings=FAST)
     assert "no trial that both finished" in says(nothing)
@@ -245,22 +285,22 @@ def test_pairs_keep_to_like_arms_and_to_their_student(tmp_path):
     arms = (Arm("direct"), Arm("none"), Arm("none", augment=4), Arm("jacobian", 0.1),
             Arm("jacobian", 0.1, augment=4), Arm("weight_decay", 0.1))  # fmt: skip
     frame = loaded(made_up(3, 6, arms, students=("operon", "pysr")), tmp_path).frame
-    found = evidence(frame, settings=FAST)
-    mine = found.over_datasets.set_index(["student", "arm", "base"])["same"]
+    ev = evidence(frame, settings=FAST)
+    mine = ev.over_datasets.set_index(["student", "arm", "base"])["same"]
     assert len(mine) == 12
     assert mine["operon", "jacobian +4×points", "none"]
     assert not mine["operon", "jacobian +4×points", "weight_decay"]
-    assert "differ between jacobian +4×points (operon) and weight_decay" in says(found)
-    assert len(found.friedman) == 2
+    assert "differ between jacobian +4×points (operon) and weight_decay" in says(ev)
+    assert len(ev.friedman) == 2
 
 
 def test_r2_far_below_zero_gives_no_percentage_and_does_not_lead(tmp_path):
     frame = loaded(made_up(8, 12, gain=0.2), tmp_path).frame
     frame.loc[frame["penalty"] != "jacobian", "student_r2_test"] -= 5
     frame.loc[frame["trial"] == 3, "student_r2_test"] = -1e9
-    found = evidence(frame, settings=FAST)
-    assert "relative" not in says(found) and "e+" not in says(found)
-    assert found.iqm["iqm"].abs().max() < 10
+    ev = evidence(frame, settings=FAST)
+    assert "relative" not in says(ev) and "e+" not in says(ev)
+    assert ev.iqm["iqm"].abs().max() < 10
 
 
 def test_a_rule_needs_the_fronts(tmp_path):

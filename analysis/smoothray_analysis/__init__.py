@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from smoothray_analysis.summary import arm_medians, best_strengths, summarise
+from smoothray_analysis.summary import summarise
 
-__all__ = ["arm_medians", "best_strengths", "summarise"]
+__all__ = ["summarise"]

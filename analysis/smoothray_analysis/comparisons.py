@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from smoothray_analysis.across import bayes_signed_rank
-from smoothray_analysis.effects import (
+from smoothray_analysis.arms import ARM, BASES, arm_name
+from smoothray_analysis.statistics.effects import (
     a12,
     iqm,
     median_interval,
@@ -19,14 +20,9 @@ from smoothray_analysis.effects import (
     stratified_iqm,
     win_tie_loss,
 )
-from smoothray_analysis.paired import corrected_t, holm, power_is_small, signed_rank
-from smoothray_analysis.selection import FAMILY
+from smoothray_analysis.statistics.over_datasets import bayes_signed_rank
+from smoothray_analysis.statistics.paired import corrected_t, holm, power_is_small, signed_rank
 
-BASES = ("direct", "none", "weight_decay")
-"""What a smooth penalty is compared with: the student alone, the standard pipeline, and the control
-that smooths without looking at the function."""
-
-ARM = ["penalty", "augment", "ensemble"]
 SCORE = "student_r2_test"
 SURE = 0.95
 """The probability from which arms without a significant difference are called practically the same."""
@@ -46,27 +42,14 @@ class Settings:
     per_trial: bool = False
 
 
-def arm_name(penalty: str, augment: int, ensemble: int) -> str:
-    """An arm without its strength, as text.
-
-    >>> arm_name("jacobian", 4, 1)
-    'jacobian +4×points'
-    """
-    parts = [penalty]
-    parts += [f"+{augment}×points"] if augment else []
-    parts += [f"{ensemble} networks"] if ensemble > 1 else []
-    return " ".join(parts)
-
-
 def named_pairs(records: pd.DataFrame) -> list[dict[str, Any]]:
     """For each student each smooth arm with each of BASES that the records hold.
 
     A base has the arm's augmentation and ensemble, or, where there is none such, the least of both;
     then `same` is False. `direct`, which has no teacher, counts as the same.
     """
-    known = records[["student", *ARM]].drop_duplicates()
-    found = []
-    for student, arms in known.groupby("student"):
+    pairs = []
+    for student, arms in records[["student", *ARM]].drop_duplicates().groupby("student"):
         smooth = arms[~arms["penalty"].isin(BASES)].sort_values(ARM)
         for arm in smooth.to_dict("records"):
             for base in BASES:
@@ -79,7 +62,7 @@ def named_pairs(records: pd.DataFrame) -> list[dict[str, Any]]:
                 ]
                 other = (options if alike.empty else alike).iloc[0]
                 place = {name: int(arm[name]) for name in ("augment", "ensemble")}
-                found.append(
+                pairs.append(
                     {
                         "student": student,
                         "penalty": arm["penalty"],
@@ -91,7 +74,7 @@ def named_pairs(records: pd.DataFrame) -> list[dict[str, Any]]:
                         "same": base == "direct" or not alike.empty,
                     }
                 )
-    return found
+    return pairs
 
 
 def per_dataset(chosen: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -103,23 +86,23 @@ def per_dataset(chosen: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame,
     table; `verdict` is "better", "worse", "no clear difference", "power is small" or "no pairs".
     differences: a row a pair with `student`, `arm`, `base`, `dataset`, `trial`, `difference`.
     """
-    chosen = chosen[
-        [*FAMILY, "strength", "trial", "status", SCORE, "complexity", "n_train", "n_test"]
-    ]
-    groups = dict(iter(chosen.groupby(FAMILY)))
-    datasets = chosen["dataset"].drop_duplicates().sort_values()
+    place = ["dataset", "trial"]
+    fields = [*place, "strength", "status", SCORE, "complexity", "n_train", "n_test"]
+    by_arm = {key: group[fields] for key, group in chosen.groupby(["student", *ARM])}
     rows, pieces = [], []
     for pair in named_pairs(chosen):
-        for dataset in datasets:
-            where = (dataset, pair["student"])
-            arm = groups.get((*where, *(pair[name] for name in ARM)))
-            base = groups.get((*where, pair["base"], pair["base_augment"], pair["base_ensemble"]))
-            if arm is None or base is None:
+        names = {name: pair[name] for name in ("student", "arm", "base")}
+        arm = by_arm[(pair["student"], *(pair[name] for name in ARM))]
+        base = by_arm[pair["student"], pair["base"], pair["base_augment"], pair["base_ensemble"]]
+        both = arm.merge(base, on=place, how="outer", suffixes=("", "_base"))
+        both["pair"] = (both[["status", "status_base"]] == "ok").all(axis=1)
+        both["pair"] &= both[[SCORE, f"{SCORE}_base"]].notna().all(axis=1)
+        for dataset, trials in both.groupby("dataset"):
+            if trials[["status", "status_base"]].isna().all().any():
                 continue
-            names = {name: pair[name] for name in ("student", "arm", "base")}
-            row, trials = _compare(arm, base, settings)
+            row, differences = _compare(trials, settings)
             rows.append({"dataset": dataset, **pair, **row})
-            pieces.append(trials.assign(dataset=dataset, **names))
+            pieces.append(differences.assign(dataset=dataset, **names))
     table = pd.DataFrame(rows)
     if table.empty:
         return table, pd.DataFrame(
@@ -176,7 +159,7 @@ def over_datasets(
                 "iqm_high": pooled.high,
                 "nodes": float(usable["nodes"].median()),
                 "base_nodes": float(usable["base_nodes"].median()),
-                **win_tie_loss(d, np.zeros(len(d)))._asdict(),
+                **win_tie_loss(d)._asdict(),
                 "p": test.p,
                 "smallest_p": test.smallest_p,
                 "test_note": test.note,
@@ -188,43 +171,36 @@ def over_datasets(
                 "significantly_worse": int((group["verdict"] == "worse").sum()),
             }
         )
-    found = pd.DataFrame(rows)
-    if found.empty:
-        return found
-    found["p_holm"] = holm(found["p"].to_numpy(float))
-    found = _judge(found, found["rank_biserial"], settings.alpha)
-    same = (found["verdict"] == "no clear difference") & (found["probably_same"] >= SURE)
-    return found.assign(verdict=found["verdict"].mask(same, "practically the same"))
+    over = pd.DataFrame(rows)
+    if over.empty:
+        return over
+    over["p_holm"] = holm(over["p"].to_numpy(float))
+    over = _judge(over, over["rank_biserial"], settings.alpha)
+    same = (over["verdict"] == "no clear difference") & (over["probably_same"] >= SURE)
+    return over.assign(verdict=over["verdict"].mask(same, "practically the same"))
 
 
-def _compare(
-    arm: pd.DataFrame, base: pd.DataFrame, settings: Settings
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    both = arm.merge(base, on="trial", how="outer", suffixes=("", "_base"))
-    good = (both["status"] == "ok") & (both["status_base"] == "ok")
-    good &= both[[SCORE, f"{SCORE}_base"]].notna().all(axis=1)
-    pairs = both[good]
+def _compare(both: pd.DataFrame, settings: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
+    """One comparison on one data set: a row a trial, the base's fields ending in "_base"; `pair`: whether
+    both finished."""
+    pairs = both[both["pair"]]
     x, y = pairs[SCORE].to_numpy(float), pairs[f"{SCORE}_base"].to_numpy(float)
     d = x - y
     middle = median_interval(d, resamples=settings.resamples, seed=settings.seed)
     test = signed_rank(d)
-    n_train, n_test = (
-        float(pairs[name].median()) if len(pairs) else float("nan")
-        for name in ("n_train", "n_test")
-    )
-    check = corrected_t(d, n_train, n_test)
-    base_median = float(np.median(y)) if len(y) else float("nan")
+    check = corrected_t(d, _median(pairs["n_train"]), _median(pairs["n_test"]))
+    base_median = _median(y)
     row = {
-        "strength": _one(arm["strength"]),
-        "base_strength": _one(base["strength"]),
+        "strength": _one(both["strength"]),
+        "base_strength": _one(both["strength_base"]),
         "pairs": len(d),
         "dropped": len(both) - len(d),
-        "failed": int((arm["status"] != "ok").sum()),
-        "base_failed": int((base["status"] != "ok").sum()),
-        "median": float(np.median(x)) if len(x) else float("nan"),
+        "failed": int((both["status"] == "failed").sum()),
+        "base_failed": int((both["status_base"] == "failed").sum()),
+        "median": _median(x),
         "base_median": base_median,
-        "nodes": float(pairs["complexity"].median()),
-        "base_nodes": float(pairs["complexity_base"].median()),
+        "nodes": _median(pairs["complexity"]),
+        "base_nodes": _median(pairs["complexity_base"]),
         "iqm": iqm(x),
         "base_iqm": iqm(y),
         "difference": middle.estimate,
@@ -241,15 +217,22 @@ def _compare(
         "t_p": check.p,
         "a12": a12(x, y),
         "rank_biserial": rank_biserial(d),
-        **win_tie_loss(x, y)._asdict(),
+        **win_tie_loss(d)._asdict(),
     }
     return row, pd.DataFrame({"trial": pairs["trial"], "difference": d})
 
 
 def _one(strengths: Iterable[float]) -> float:
     """The strength that all share; nan where they differ or there is none."""
-    known = {float(value) for value in strengths}
-    return known.pop() if len(known) == 1 else float("nan")
+    values = {float(value) for value in strengths if not np.isnan(value)}
+    return values.pop() if len(values) == 1 else float("nan")
+
+
+def _median(values: ArrayLike) -> float:
+    """The median of what is there; nan of nothing."""
+    numbers = np.asarray(values, dtype=float)
+    numbers = numbers[~np.isnan(numbers)]
+    return float(np.median(numbers)) if len(numbers) else float("nan")
 
 
 def _judge(table: pd.DataFrame, direction: pd.Series, alpha: float) -> pd.DataFrame:

@@ -6,16 +6,15 @@ from typing import Any
 
 import pandas as pd
 
+from smoothray_analysis.arms import PLAIN
 from smoothray_analysis.loading import Records
 from smoothray_analysis.selection import VISIBLE, Rule, choose_members
 
 FRONT = (*VISIBLE[1:], "formula", "mathml", "r2_val", "r2_test", "fidelity_test", "chosen")
-SHOWN_FRONTS = ("direct", "none")
-"""Arms whose fronts stand beside the best one's."""
 
 
 def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
-    """For each student and data set the best arm in its median trial, and SHOWN_FRONTS in the same trial.
+    """For each student and data set the best arm in its median trial, and those of PLAIN in the same trial.
 
     chosen, arms: of `verdict.Evidence`. The best arm has the highest median validation R²; of its trials that
     finished the one in the middle by test R² is taken (of an even number the lower).
@@ -35,7 +34,7 @@ def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
         best = ranked["arm"].iloc[0]
         own = by_arm[student, dataset, best].sort_values("student_r2_test", kind="stable")
         trial = own["trial"].iloc[(len(own) - 1) // 2]
-        for arm in dict.fromkeys([best, *SHOWN_FRONTS]):
+        for arm in dict.fromkeys([best, *PLAIN]):
             trials = by_arm.get((student, dataset, arm), own.head(0))
             rows += [
                 {"student": student, "dataset": dataset, "arm": arm, "best": arm == best,

@@ -1,20 +1,18 @@
-"""A study's records as a frame, from one Parquet file or from MLflow, and their fronts on demand."""
+"""A study's records as a frame, from Parquet files, and their fronts on demand."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from smoothray_analysis.versions import differences
 
 KEY = ("dataset", "student", "penalty", "strength", "augment", "ensemble", "trial")
 NEEDED = (
@@ -23,7 +21,6 @@ NEEDED = (
 )  # fmt: skip
 LOWEST = -1e100
 """The R² that lower ones are set to, -inf too: far below all others, and differences stay finite."""
-TABLE = "trials.parquet"
 SCORED = (
     "complexity", "formula", "native", "chosen", "r2_train", "r2_val", "r2_test", "fidelity_train",
     "fidelity_val", "fidelity_test", "val_loss_accuracy", "val_loss_fidelity", "val_error_accuracy",
@@ -50,7 +47,6 @@ class Records:
     warnings: tuple[str, ...]
     files: tuple[Path, ...]
     kept: pd.DataFrame
-    _folder: Any = field(default=None, repr=False)
 
     def fronts(
         self, columns: Sequence[str] = SCORED, rows: Sequence[int] | None = None
@@ -74,79 +70,23 @@ class Records:
         return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
-def load_parquet(path: Path | str) -> Records:
-    """The records of one Parquet file. Raises RecordsError."""
-    path = Path(path)
-    if not path.is_file():
-        raise RecordsError(f"there is no file {path}; 'smoothray export STUDY {path}' writes one")
-    return _load([path], f"the file {path}", ())
+def load_parquet(*paths: Path | str, what: str = "") -> Records:
+    """The records of one or more Parquet files as one study's.
 
+    paths: of a trial that several files hold, or one file twice, the last record counts. what: how errors
+    name the records; not given: by their files.
 
-def load_mlflow(study: str, uri: str | None = None) -> Records:
-    """The records of a study's parent runs in MLflow.
-
-    uri: where MLflow is; not given: `$MLFLOW_TRACKING_URI`, or sqlite:///mlflow.db. Tables that
-    are not on this machine are kept in a folder that goes with the result.
-
-    Raises RecordsError: no such study, no finished table in it, or MLflow cannot be used.
+    Raises RecordsError: a file that is not there or is no table of trials, no records, or fields that lack.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    if uri.startswith("sqlite:///"):
-        database = Path(unquote(uri.removeprefix("sqlite:///")).partition("?")[0])
-        if not database.exists():  # or MLflow would make an empty one
-            raise RecordsError(f"there is no MLflow database {database}; set MLFLOW_TRACKING_URI")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    from mlflow import MlflowClient
-
-    try:
-        client = MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name(study)
-    except Exception as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise RecordsError(f"MLflow at {uri} cannot be used: {first[:300]}") from None
-    if experiment is None:
-        raise RecordsError(f"MLflow at {uri} has no study '{study}'")
-    if experiment.lifecycle_stage != "active":
-        raise RecordsError(f"the study '{study}' is in MLflow's trash; restore the experiment")
-    runs: list[Any] = []
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment.experiment_id], "tags.`smoothray.kind` = 'cell'", page_token=token
-        )
-        runs += page
-        token = page.token
-        if not token:
-            break
-    folder = tempfile.TemporaryDirectory(prefix="smoothray-")
-    files, missing = [], 0
-    for run in runs:
-        found = _local_table(run.info.artifact_uri)
-        if found is None:
-            place = Path(folder.name) / run.info.run_id
-            place.mkdir()
-            try:
-                found = Path(client.download_artifacts(run.info.run_id, TABLE, str(place)))
-            except Exception:
-                missing += 1
-                continue
-        files.append(found)
-    said = f"{missing} of {len(runs)} cells (dataset, arm, student) have no table of trials yet"
+    files = [Path(path) for path in paths]
     if not files:
-        raise RecordsError(f"the study '{study}' has no recorded trials in MLflow at {uri} yet")
-    return _load(files, f"the study '{study}'", (said,) if missing else (), folder)
-
-
-def _local_table(artifacts: str) -> Path | None:
-    """The table of a run whose artifacts lie on this machine."""
-    if artifacts.startswith("file://"):
-        artifacts = unquote(artifacts.removeprefix("file://"))
-    path = Path(artifacts) / TABLE
-    return path if path.is_file() else None
-
-
-def _load(files: Sequence[Path], what: str, said: tuple[str, ...], folder: Any = None) -> Records:
+        raise RecordsError("no file of records was given")
+    for file in files:
+        if not file.is_file():
+            raise RecordsError(
+                f"there is no file {file}; 'smoothray export STUDY {file}' writes one"
+            )
+    what = what or ("the file " if len(files) == 1 else "the files ") + ", ".join(map(str, files))
     tables, heads = [], []
     for file in files:
         try:
@@ -158,8 +98,8 @@ def _load(files: Sequence[Path], what: str, said: tuple[str, ...], folder: Any =
             first = str(error).splitlines()[0][:200]
             raise RecordsError(f"{file} is not a table of trials: {first}") from None
     table = pa.concat_tables(tables, promote_options="permissive")
-    known = {*table.column_names, *(name for names in heads for name in names)}
-    lacking = [name for name in NEEDED if name not in known]
+    fields = {name for names in heads for name in names}
+    lacking = [name for name in NEEDED if name not in fields]
     if lacking:
         raise RecordsError(f"{what} holds no records of smoothray: it lacks {', '.join(lacking)}")
     if not table.num_rows:
@@ -181,12 +121,12 @@ def _load(files: Sequence[Path], what: str, said: tuple[str, ...], folder: Any =
     frame.loc[lost, "status"] = "failed"
     if "reason" in frame:
         frame["reason"] = frame["reason"].astype(object).mask(lost, "its score is not a number")
-    warnings = list(said)
+    warnings = []
     twice = frame.duplicated(list(KEY), keep="last")
     if twice.any():
         frame, kept = frame[~twice].reset_index(drop=True), kept[~twice].reset_index(drop=True)
         warnings.append(f"{twice.sum()} trials are recorded twice; the later record of each counts")
-    return Records(frame, (*warnings, *_warnings(frame)), tuple(files), kept, folder)
+    return Records(frame, (*warnings, *_warnings(frame)), tuple(files), kept)
 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:
@@ -200,20 +140,13 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
         counts = frame.groupby(within)[column].nunique()
         return sorted(map(str, counts.index[counts > 1]))
 
-    found = []
-    if len(versions := several("version")) > 1:
-        counts = frame["version"].value_counts()
-        parts = ", ".join(f"{counts[version]} by {version}" for version in versions)
-        found.append(
-            f"the records were made by {len(versions)} versions of smoothray ({parts}); "
-            "differences between arms may be differences between versions"
-        )
+    said = [text] if (text := differences(frame)) else []
     if len(studies := several("study")) > 1:
-        found.append(f"the records are of {len(studies)} studies: {', '.join(studies)}")
+        said.append(f"the records are of {len(studies)} studies: {', '.join(studies)}")
     if names := several("fingerprint", "dataset"):
-        found.append(f"the data changed between records of {', '.join(names)}")
+        said.append(f"the data changed between records of {', '.join(names)}")
     if names := several("selection", "student"):
-        found.append(f"formulas were chosen by different rules for {', '.join(names)}")
+        said.append(f"formulas were chosen by different rules for {', '.join(names)}")
     arms = frame.groupby(["student", "penalty", "augment", "ensemble"]).ngroups
     trials = frame.groupby(["dataset", "student", "penalty", "augment", "ensemble"])[
         "trial"
@@ -221,13 +154,13 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
     lacking = arms * frame["dataset"].nunique() - int((trials == trials.max()).sum())
     if lacking:
         whole = arms * frame["dataset"].nunique()
-        found.append(
+        said.append(
             f"the study is not complete: {lacking} of {whole} arms on a data set have not all "
             f"{trials.max()} trials yet"
         )
     if not (frame["status"] == "ok").any():
-        found.append("every trial failed")
-    return found
+        said.append("every trial failed")
+    return said
 
 
 def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.DataFrame:

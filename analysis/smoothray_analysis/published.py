@@ -6,21 +6,20 @@ from importlib.resources import files
 
 import pandas as pd
 
-from smoothray_analysis.comparisons import BASES
+from smoothray_analysis.arms import BASES
 
 SYMBOLIC = (
     "AFP", "AFP_FE", "AIFeynman", "BSR", "DSR", "EPLEX", "FEAT", "FFX", "GP-GOMEA", "ITEA",
     "MRGP", "Operon", "SBP-GP", "gplearn",
 )  # fmt: skip
 PROTOCOL = (
-    "SRBench (La Cava et al. 2021, NeurIPS Datasets and Benchmarks): medians over 10 trials of 75 % of the "
-    "rows, at most 10,000 of them, for up to 48 hours a fit, hyperparameters tuned by five-fold "
+    "SRBench (La Cava et al. 2021, NeurIPS Datasets and Benchmarks): medians over 10 trials of 75 % of "
+    "the rows, at most 10,000 of them, for up to 48 hours a fit, hyperparameters tuned by five-fold "
     "cross-validation; its sizes are nodes as each method counts them, and of MLP and XGB parameters or "
-    "nodes of all trees. Here: other splits of the same proportions, a fifth of the training rows kept for "
-    "validation, no tuning of the student, nodes of the SymPy expression. The best symbolic method is "
-    "the one "
-    "of SRBench's 14 with the highest published R² on that data set, chosen after the fact, which "
-    "flatters it."
+    "nodes of all trees. Here: other splits of the same proportions, a fifth of the training rows kept "
+    "for validation, no tuning of the student, nodes of the SymPy expression. The best symbolic method "
+    "is the one of SRBench's 14 with the highest published R² on that data set, chosen after the fact, "
+    "which flatters it."
 )
 
 
@@ -41,8 +40,7 @@ def beside_srbench(arms: pd.DataFrame) -> pd.DataFrame:
     SYMBOLIC on the data set by published R²; `detail` names them.
     """
     published = srbench()
-    known = set(published["dataset"])
-    ours = arms[arms["dataset"].isin(known)]
+    ours = arms[arms["dataset"].isin(set(published["dataset"]))]
     columns = ["student", "dataset", "source", "method", "detail", "r2", "size"]
     rows = [
         (row["student"], row["dataset"], "here", row["arm"], "", row["student_r2_test"], row["complexity"])

@@ -54,14 +54,14 @@ class Rule:
         >>> Rule.of("fidelity"), Rule.of("accuracy<=15").nodes, str(Rule.of("accuracy-best"))
         (Rule(aim='fidelity', best=False, nodes=None), 15, 'accuracy-best')
         """
-        found = re.fullmatch(r"(native)|(accuracy|fidelity)(?:(-best)|<=(\d+))?", text)
-        if not found:
+        parts = re.fullmatch(r"(native)|(accuracy|fidelity)(?:(-best)|<=(\d+))?", text)
+        if not parts:
             raise ValueError(
                 f"unknown rule '{text}'; use native, accuracy or fidelity, the latter two also with "
                 "'-best' or with a number of nodes as in 'accuracy<=15'"
             )
-        nodes = int(found[4]) if found[4] else None
-        return cls(found[1] or found[2], bool(found[3]), nodes)
+        nodes = int(parts[4]) if parts[4] else None
+        return cls(parts[1] or parts[2], bool(parts[3]), nodes)
 
     def __str__(self) -> str:
         return self.aim + ("-best" if self.best else f"<={self.nodes}" if self.nodes else "")

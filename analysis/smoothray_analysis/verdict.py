@@ -8,17 +8,18 @@ from itertools import combinations
 
 import pandas as pd
 
-from smoothray_analysis.across import (
+from smoothray_analysis.arms import arm_names
+from smoothray_analysis.comparisons import SCORE, Settings, over_datasets, per_dataset
+from smoothray_analysis.narrative import verdict_lines
+from smoothray_analysis.selection import FAMILY, Rule, at_chosen_strength, reselect
+from smoothray_analysis.statistics.effects import iqm, stratified_iqm
+from smoothray_analysis.statistics.over_datasets import (
     complete,
     critical_difference,
     friedman,
     mean_ranks,
     wilcoxon_holm,
 )
-from smoothray_analysis.comparisons import SCORE, Settings, arm_name, over_datasets, per_dataset
-from smoothray_analysis.effects import iqm, stratified_iqm
-from smoothray_analysis.selection import FAMILY, Rule, at_chosen_strength, reselect
-from smoothray_analysis.wording import verdict_lines
 
 MEDIANS = (
     "teacher_r2_test", "fidelity_test", SCORE, "student_r2_val", "complexity", "alignment",
@@ -35,7 +36,7 @@ class Evidence:
     per_dataset, differences, over_datasets: as `comparisons` documents.
     scores: a row per student and data set, a column per arm: median test R².
     ranks: `student`, `arm`, `mean_rank`, `datasets`, `critical_difference`; best first.
-    friedman: a row a student. pairwise: `across.wilcoxon_holm` of each student.
+    friedman: a row a student. pairwise: `over_datasets.wilcoxon_holm` of each student.
     iqm: `student`, `arm`, `iqm`, `low`, `high` over all trials on the data sets that are ranked.
     failures: a row per student, data set and arm at all its strengths, with `trials` and `failed`.
     """
@@ -105,19 +106,13 @@ def evidence(
     )  # fmt: skip
 
 
-def arm_names(records: pd.DataFrame) -> list[str]:
-    """The name of each record's arm, without its strength."""
-    columns = (records[name] for name in ("penalty", "augment", "ensemble"))
-    return [arm_name(p, int(a), int(e)) for p, a, e in zip(*columns, strict=True)]
-
-
 def _arms(chosen: pd.DataFrame) -> pd.DataFrame:
     good = chosen["status"] == "ok"
-    known = [name for name in MEDIANS if name in chosen]
+    fields = [name for name in MEDIANS if name in chosen]
     frame = chosen.assign(trials=good, failed=~good)
-    frame[known] = frame[known].astype(float).where(good, axis=0)
+    frame[fields] = frame[fields].astype(float).where(good, axis=0)
     groups = frame.groupby([*FAMILY, "arm"])
-    table = groups[["trials", "failed"]].sum().join(groups[known].median())
+    table = groups[["trials", "failed"]].sum().join(groups[fields].median())
     table["iqm"] = groups[SCORE].agg(lambda column: iqm(column.dropna()))
     table["strength"] = groups["strength"].agg(
         lambda column: column.iloc[0] if column.nunique() == 1 else float("nan")
@@ -173,9 +168,9 @@ def _paired(good: pd.DataFrame, table: pd.DataFrame) -> Mapping[tuple[str, str],
 def _iqms(good: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     rows = []
     for (student, arm), group in good.groupby(["student", "arm"]):
-        found = stratified_iqm(
+        middle = stratified_iqm(
             group[SCORE], group["dataset"], resamples=settings.resamples, seed=settings.seed
         )
-        rows.append({"student": student, "arm": arm, "iqm": found.estimate, "low": found.low,
-                     "high": found.high, "note": found.note})  # fmt: skip
+        rows.append({"student": student, "arm": arm, "iqm": middle.estimate, "low": middle.low,
+                     "high": middle.high, "note": middle.note})  # fmt: skip
     return pd.DataFrame(rows, columns=["student", "arm", "iqm", "low", "high", "note"])

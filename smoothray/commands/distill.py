@@ -139,7 +139,7 @@ def _strength(value: Any) -> float | None:
 def write_files(found: Distilled, folder: Path) -> list[Path]:
     """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv, front.png and
     front.svg into a folder."""
-    from smoothray_analysis.pictures import front_picture, save
+    from smoothray_analysis.plots import front_plot, save
 
     model, dataset = found.model, found.dataset
     parts = {"train": training_rows(dataset, found.seed), "test": found.test}
@@ -170,4 +170,4 @@ def write_files(found: Distilled, folder: Path) -> list[Path]:
     for name, text in texts.items():
         (folder / name).write_text(text)
     fronts = {"distilled": model.pareto_front_, "direct": found.direct.pareto_front_}
-    return [*(folder / name for name in texts), *save(front_picture(fronts), folder / "front")]
+    return [*(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from smoothray.commands.console import err, out, say
 from smoothray.errors import StudyError
+from smoothray.records.recorded import require_records
+from smoothray.records.schema import write_parquet
 from smoothray.study.study import study_name
 
 
-def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -> None:
-    """Write a study's report, print its verdict and log it to the study's experiment.
+def report(
+    study: str, folder: Path | None = None, rule: str | None = None, per_trial: bool = False
+) -> Path:
+    """Write a study's report, print its verdict and log it to the study's experiment; the page's path.
 
     study: a study's file or name, or a Parquet file of records, whose report goes to no experiment.
 
     Raises StudyError for anything that the user can mend, before anything is written.
     """
     from smoothray_analysis.comparisons import Settings
-    from smoothray_analysis.loading import RecordsError, load_mlflow, load_parquet
+    from smoothray_analysis.loading import RecordsError, load_parquet
     from smoothray_analysis.selection import Rule
 
     try:
@@ -31,15 +38,15 @@ def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -
     folder = folder or Path(f"{name}-{label}")
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"cannot write the report to {folder}: it is a file; --out takes a folder")
-    with err.status("reading the records") as status:
+    with (
+        err.status("reading the records") as status,
+        _table(name, study if from_file else None) as table,
+    ):
         try:
-            records = load_parquet(study) if from_file else load_mlflow(name)
-        except RecordsError as error:
-            raise StudyError(f"{error}{_hint(from_file)}") from None
-        # matplotlib takes a second to load, which a mistyped name should not wait for.
-        from smoothray_analysis.report import write_report
+            records = load_parquet(table, what="" if from_file else f"the study '{name}'")
+            # matplotlib takes a second to load, which a mistyped name should not wait for.
+            from smoothray_analysis.report import write_report
 
-        try:
             written = write_report(
                 records, name, folder, rule=chosen, settings=Settings(per_trial=per_trial),
                 say=status.update,
@@ -54,20 +61,18 @@ def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -
     for line in written.lines:
         out.print(line, markup=False, soft_wrap=True)
     say(f"wrote {written.page} and {len(written.files) - 1} files of figures and tables beside it")
+    return written.page
 
 
-def _hint(from_file: bool) -> str:
-    """What to do about records that are not there."""
-    if from_file:
-        return ""
-    from smoothray.records.tracker import known_studies
-
-    known = known_studies()
-    return "; " + (
-        f"it has {', '.join(known)}"
-        if known
-        else "run the study first, or go to the folder it ran in"
-    )
+@contextmanager
+def _table(name: str, file: str | None) -> Iterator[Path]:
+    """The file that holds the records, for as long as the report reads their fronts from it."""
+    if file is not None:
+        yield Path(file)
+        return
+    with tempfile.TemporaryDirectory(prefix="smoothray-") as place:
+        write_parquet(require_records(name, say), Path(place) / "records.parquet")
+        yield Path(place) / "records.parquet"
 
 
 def _log(name: str, label: str, folder: Path, files: tuple[Path, ...]) -> None:
@@ -75,7 +80,8 @@ def _log(name: str, label: str, folder: Path, files: tuple[Path, ...]) -> None:
 
     tracker = Tracker(name)
     try:
-        tracker.open()
+        if not tracker.open():
+            raise StudyError(f"MLflow at {tracker.uri} has no experiment '{name}' yet")
         tracker.log_report(label, folder, files)
     except (StudyError, ConnectionError) as error:
         say(f"The report is not in MLflow: {error}")

@@ -66,9 +66,9 @@ class StudyResult:
 
     def report(self, folder: Path | str | None = None) -> Path:
         """Write the study's report into a folder, `STUDY-report` by default; the path of its page."""
-        from smoothray.commands.report import write_report_of
+        from smoothray.commands.report import report
 
-        return write_report_of(self.study.name, None if folder is None else Path(folder))
+        return report(self.study.name, None if folder is None else Path(folder))
 
 
 def run_study(

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from smoothray.errors import StudyError
+from smoothray.errors import StudyError, did_you_mean
 from smoothray.records.journal import Journal
 from smoothray.records.schema import Record
-from smoothray.records.tracker import Tracker, tracking_uri
+from smoothray.records.tracker import Tracker, known_studies, tracking_uri
 from smoothray.study.plan import Key
 
 
@@ -79,8 +79,15 @@ def require_records(name: str, say: Callable[[str], None]) -> list[Record]:
     """A study's records. Raises StudyError where there are none."""
     recorded = read_study(name, say)
     if not recorded.records:
+        file = Journal(name).path
+        names = {path.name.removesuffix(".jsonl.gz") for path in file.parent.glob("*.jsonl.gz")}
+        names |= set(known_studies())
+        hint = did_you_mean(name, names) or (
+            f"; there are {', '.join(sorted(names))}"
+            if names
+            else "; run it first, or set MLFLOW_TRACKING_URI to where it was recorded"
+        )
         raise StudyError(
-            f"no records of a study '{name}' in {Journal(name).path} or in MLflow at {tracking_uri()}; "
-            "run it first, or set MLFLOW_TRACKING_URI to where it was recorded"
+            f"no records of a study '{name}' in {file} or in MLflow at {tracking_uri()}{hint}"
         )
     return list(recorded.records.values())

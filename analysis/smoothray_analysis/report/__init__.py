@@ -1,4 +1,4 @@
-"""A study's report: one page, its pictures and its tables."""
+"""A study's report: one page, its plots and its tables."""
 
 from __future__ import annotations
 

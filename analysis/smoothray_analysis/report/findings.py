@@ -7,21 +7,22 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from smoothray_analysis.arms import arm_names
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
 from smoothray_analysis.loading import Records
-from smoothray_analysis.published import beside_srbench
-from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
-from smoothray_analysis.variants import RULES, variant_lines, variants
-from smoothray_analysis.verdict import Evidence, arm_names, evidence
-from smoothray_analysis.why import (
+from smoothray_analysis.mechanism import (
     against_strength,
     alignment_correlations,
     alignment_over_datasets,
+    mechanism_lines,
     over_strengths,
-    why_lines,
 )
-from smoothray_analysis.wording import one_or_all
+from smoothray_analysis.narrative import one_or_all
+from smoothray_analysis.published import beside_srbench
+from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
+from smoothray_analysis.sensitivity import RULES, sensitivity, sensitivity_lines
+from smoothray_analysis.verdict import Evidence, evidence
 
 MEMBERS = tuple(dict.fromkeys([*VISIBLE[1:], *TAKEN]))
 
@@ -31,16 +32,16 @@ class Findings:
     """What a report is made of. Frames are empty where there is nothing to say.
 
     records: a row a trial, with `arm`, formulas as the rule chose them. evidence: with its verdict; lines:
-    the verdict, and whether it depends on the choices. results: of `wording.one_or_all`, as a frame.
-    variants: as `variants.variants`. curves, over_strengths, alignment, alignment_over: as `why`. fronts,
-    formulas: as `formulas`. srbench: as `published`.
+    the verdict, and whether it depends on the choices. results: of `narrative.one_or_all`, as a frame.
+    sensitivity: of `sensitivity.sensitivity`. curves, over_strengths, alignment, alignment_over, mechanism:
+    as the module `mechanism` documents. fronts, formulas: of `formulas`. srbench: of `published`.
     """
 
     records: pd.DataFrame
     evidence: Evidence
     lines: tuple[str, ...]
     results: pd.DataFrame
-    variants: pd.DataFrame
+    sensitivity: pd.DataFrame
     curves: pd.DataFrame
     over_strengths: pd.DataFrame
     alignment: pd.DataFrame
@@ -48,7 +49,7 @@ class Findings:
     fronts: pd.DataFrame
     formulas: pd.DataFrame
     srbench: pd.DataFrame
-    why: tuple[str, ...]
+    mechanism: tuple[str, ...]
 
 
 def find(
@@ -68,25 +69,25 @@ def find(
     frame = records.frame if rule is None else reselect(records.frame, members, rule)
     frame = frame.assign(arm=arm_names(frame))
     say("comparing the arms")
-    found = evidence(frame, settings=settings, warnings=records.warnings)
-    results = pd.DataFrame(one_or_all(found.per_dataset, found.over_datasets))
+    ev = evidence(frame, settings=settings, warnings=records.warnings)
+    results = pd.DataFrame(one_or_all(ev.per_dataset, ev.over_datasets))
     say("comparing ways of choosing")
     # The report's own rule is not tried again, if all formulas were chosen by it.
-    others = [name for name in rules if name != found.rule]
+    others = [name for name in rules if name != ev.rule]
     other = pd.DataFrame()
     if len(results):
-        other = variants(records.frame, frame, members, others, settings)
+        other = sensitivity(records.frame, frame, members, others, settings)
     say("looking for reasons")
     curves = against_strength(frame)
     correlations = alignment_correlations(frame)
     whole = alignment_over_datasets(correlations, settings.resamples, settings.seed)
-    trials = median_trials(found.chosen, found.arms)
+    trials = median_trials(ev.chosen, ev.arms)
     fronts = fronts_of(trials, records, rule)
     return Findings(
-        records=frame, evidence=found, lines=(found.lines[0], *variant_lines(results, other),
-        *found.lines[1:]), results=results, variants=other, curves=curves,
+        records=frame, evidence=ev,
+        lines=(ev.lines[0], *sensitivity_lines(results, other), *ev.lines[1:]),
+        results=results, sensitivity=other, curves=curves,
         over_strengths=over_strengths(curves), alignment=correlations,
-        alignment_over=whole,
-        fronts=fronts, formulas=best_formulas(fronts, found.chosen),
-        srbench=beside_srbench(found.arms), why=why_lines(curves, whole),
+        alignment_over=whole, fronts=fronts, formulas=best_formulas(fronts, ev.chosen),
+        srbench=beside_srbench(ev.arms), mechanism=mechanism_lines(curves, whole),
     )  # fmt: skip

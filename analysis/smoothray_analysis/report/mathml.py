@@ -39,12 +39,12 @@ def breakable(mathml: str) -> list[str]:
             if not first:
                 pieces.append([])
         pieces[-1].append(element)
-    found = []
+    elements = []
     for piece in pieces:
         math = ElementTree.Element(f"{{{NAMESPACE}}}math")
         math.extend(piece)
-        found.append(ElementTree.tostring(math, encoding="unicode"))
-    return found
+        elements.append(ElementTree.tostring(math, encoding="unicode"))
+    return elements
 
 
 def _leaves(parent: ElementTree.Element) -> Iterator[tuple[ElementTree.Element, bool]]:

@@ -12,18 +12,21 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from smoothray_analysis.arms import by_baseline, several_students, strength_text, who
 from smoothray_analysis.published import PROTOCOL
 from smoothray_analysis.report.findings import Findings
 from smoothray_analysis.report.mathml import breakable
-from smoothray_analysis.report.tables import Table, srbench_wide, variants_wide
-from smoothray_analysis.wording import by_baseline, plain_number
+from smoothray_analysis.report.tables import Table
+from smoothray_analysis.report.wide import sensitivity_wide, srbench_wide
+from smoothray_analysis.text import count, plain_number
+from smoothray_analysis.versions import made_with
 
-PARTS = ("differences", "ranks", "strengths", "why", "formulas")
+PARTS = ("differences", "ranks", "strengths", "mechanism", "formulas")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A drawn picture: svg is the file's text."""
+    """A plot that was drawn: svg is the file's text."""
 
     name: str
     part: str
@@ -35,66 +38,65 @@ class Shown:
         return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
 
 
-def page(study: str, found: Findings, tables: dict[str, Table], pictures: list[Shown]) -> str:
+def page(study: str, findings: Findings, tables: dict[str, Table], plots: list[Shown]) -> str:
     """The report as HTML.
 
-    tables: of `report.tables`. pictures: in the order they are shown in within their part.
+    tables: of `report.tables`. plots: in the order they are shown in within their part.
     """
     folder = files("smoothray_analysis.report")
     jinja = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = jinja.from_string((folder / "page.html.jinja").read_text(encoding="utf-8"))
-    headline, *rest = found.lines
+    headline, *rest = findings.lines
     return template.render(
         study=study,
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
-        facts=_facts(found),
+        facts=_facts(findings),
         headline=headline,
         lines=rest,
         tables=tables,
-        pictures={part: [item for item in pictures if item.part == part] for part in PARTS},
-        formulas=_formulas(found.formulas),
-        srbench=_srbench(found.srbench),
-        choices=_choices(found),
+        plots={part: [item for item in plots if item.part == part] for part in PARTS},
+        formulas=_formulas(findings.formulas),
+        srbench=_srbench(findings.srbench),
+        choices=_choices(findings),
         protocol=PROTOCOL,
-        why=found.why,
-        settings=found.evidence.settings,
-        rule=found.evidence.rule,
+        mechanism=findings.mechanism,
+        settings=findings.evidence.settings,
+        made_with=[
+            (text or "versions that were not recorded", count(records, "record"))
+            for text, records in made_with(findings.records)
+        ],
+        rule=findings.evidence.rule,
     )
 
 
-def _facts(found: Findings) -> list[tuple[str, str]]:
-    records = found.records
+def _facts(findings: Findings) -> list[tuple[str, str]]:
+    records = findings.records
     trials = records.groupby(["student", "dataset", "penalty"])["trial"].nunique()
     few, many = int(trials.min()), int(trials.max())
     failed = int((records["status"] != "ok").sum())
-    facts = [
+    return [
         ("data sets", f"{records['dataset'].nunique()}"),
-        ("arms", ", ".join(by_baseline(found.evidence.chosen["arm"].unique()))),
+        ("arms", ", ".join(by_baseline(findings.evidence.chosen["arm"].unique()))),
         ("trials", f"{many}" if few == many else f"{few} to {many}"),
         ("fits", f"{len(records):,}" + (f", {failed:,} failed" if failed else "")),
         ("student", ", ".join(sorted(records["student"].unique()))),
-        ("formulas chosen by", found.evidence.rule),
-        ("strengths chosen", "for each trial" if found.evidence.settings.per_trial
+        ("formulas chosen by", findings.evidence.rule),
+        ("strengths chosen", "for each trial" if findings.evidence.settings.per_trial
          else "for each data set, over its trials"),
     ]  # fmt: skip
-    if "version" in records:
-        versions = ", ".join(sorted(records["version"].dropna().astype(str).unique()))
-        facts.append(("smoothray", versions))
-    return facts
 
 
 def _formulas(table: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
-    several = table["student"].nunique() > 1
+    several = several_students(table)
     for row in table.to_dict("records"):
-        strength = "" if pd.isna(row["strength"]) else f" λ={row['strength']:.3g}"
         mathml = row["mathml"]
         rows.append(
             {
                 "dataset": row["dataset"],
-                "arm": row["arm"] + strength + (f" ({row['student']})" if several else ""),
+                "arm": who(row["arm"] + strength_text(row["strength"]), row["student"], several),
                 "trial": row["trial"],
                 "r2": plain_number(row["r2_test"]).lstrip("+"),
                 "median": plain_number(row["arm_median"]).lstrip("+"),
@@ -109,19 +111,19 @@ def _formulas(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _choices(found: Findings) -> pd.DataFrame | None:
-    if found.variants.empty:
+def _choices(findings: Findings) -> pd.DataFrame | None:
+    if findings.sensitivity.empty:
         return None
-    return variants_wide(found.results, found.variants, found.evidence.rule)
+    return sensitivity_wide(findings.results, findings.sensitivity, findings.evidence.rule)
 
 
 def _srbench(table: pd.DataFrame) -> list[dict[str, Any]]:
-    found = []
+    parts = []
     for student, group in table.groupby("student") if len(table) else ():
         wide = srbench_wide(group)
         sources = Counter(wide.columns.get_level_values("source"))
-        found.append(
+        parts.append(
             {"student": student, "sources": sources, "heads": list(wide.columns.get_level_values("method")),
              "rows": list(wide.itertuples(name=None))}
         )  # fmt: skip
-    return found
+    return parts

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.loading import Records
-from smoothray_analysis.pictures import save
-from smoothray_analysis.report.figures import pictures
+from smoothray_analysis.plots import save
+from smoothray_analysis.report.figures import plots
 from smoothray_analysis.report.findings import find
 from smoothray_analysis.report.page import Shown, page
 from smoothray_analysis.report.tables import tables, write_table
@@ -45,22 +45,22 @@ def write_report(
     Raises ValueError where there are no records, OSError where the folder cannot be written.
     """
     folder = Path(folder)
-    found = find(records, rule, settings or Settings(), say=say)
+    findings = find(records, rule, settings or Settings(), say=say)
     _make_room(folder)
     say("writing tables")
-    made = tables(found)
+    made = tables(findings)
     files = [file for table in made.values() for file in write_table(table, folder / "tables")]
     shown = []
-    for picture in pictures(found):
-        say(f"drawing {picture.name}")
-        drawn = save(picture.draw(), folder / "figures" / picture.name)
-        shown.append(Shown(picture.name, picture.part, picture.caption, drawn[1].read_bytes()))
+    for plot in plots(findings):
+        say(f"drawing {plot.name}")
+        drawn = save(plot.draw(), folder / "figures" / plot.name)
+        shown.append(Shown(plot.name, plot.part, plot.caption, drawn[1].read_bytes()))
         files += drawn
     say("writing the page")
-    text = "\n".join(found.lines) + "\n"
+    text = "\n".join(findings.lines) + "\n"
     (folder / "verdict.txt").write_text(text, encoding="utf-8")
-    (folder / PAGE).write_text(page(study, found, made, shown), encoding="utf-8")
-    return Report(folder / PAGE, (folder / PAGE, folder / "verdict.txt", *files), found.lines)
+    (folder / PAGE).write_text(page(study, findings, made, shown), encoding="utf-8")
+    return Report(folder / PAGE, (folder / PAGE, folder / "verdict.txt", *files), findings.lines)
 
 
 def _make_room(folder: Path) -> None:

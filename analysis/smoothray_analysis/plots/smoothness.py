@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smoothray_analysis.pictures.style import WIDTH, Looks, plain_log, short, styled
+from smoothray_analysis.plots.style import WIDTH, Looks, plain_log, short, styled
 
 
 @styled
-def trade_off_picture(curves: pd.DataFrame, look: Looks) -> Figure:
+def trade_off_plot(curves: pd.DataFrame, look: Looks) -> Figure:
     """What smoothness costs the teacher and brings the student: a point a data set, arm and strength.
 
-    curves: `why.against_strength` of one student. Changes are from plain distillation on the same
+    curves: `mechanism.against_strength` of one student. Changes are from plain distillation on the same
     trials; the axes cover most of the points, the rest lies on the border.
     """
     figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
@@ -26,9 +26,9 @@ def trade_off_picture(curves: pd.DataFrame, look: Looks) -> Figure:
         "change_student_r2_test": "formula's R²",
     }
     for panel, (column, title) in zip(panels, titles.items(), strict=True):
-        known = curves[column].to_numpy(float)
-        known = np.abs(known[np.isfinite(known)])
-        reach = max(float(np.quantile(known, 0.9)) if len(known) else 0.0, 1e-3) * 1.2
+        sizes = np.abs(curves[column].to_numpy(float))
+        sizes = sizes[np.isfinite(sizes)]
+        reach = max(float(np.quantile(sizes, 0.9)) if len(sizes) else 0.0, 1e-3) * 1.2
         panel.axhline(0, color="#444444", lw=0.8)
         panel.axvline(1, color="#444444", lw=0.8)
         for arm, points in curves.groupby("arm"):
@@ -50,11 +50,11 @@ def trade_off_picture(curves: pd.DataFrame, look: Looks) -> Figure:
 
 
 @styled
-def alignment_picture(table: pd.DataFrame, whole: pd.Series) -> Figure:
+def alignment_plot(table: pd.DataFrame, whole: pd.Series) -> Figure:
     """Rank correlation of alignment with the formula's accuracy, a line a data set.
 
-    table: `dataset`, `rho` (`why.alignment_correlations` of one student); whole: the `estimate`, `low` and
-    `high` of their median.
+    table: `dataset`, `rho` (`mechanism.alignment_correlations` of one student); whole: the `estimate`, `low`
+    and `high` of their median.
     """
     ordered = table.dropna(subset="rho").sort_values("rho", kind="stable")
     figure = Figure(figsize=(WIDTH * 0.72, 0.75 + 0.2 * (len(ordered) + 1)), layout="constrained")

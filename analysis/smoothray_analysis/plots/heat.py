@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smoothray_analysis.pictures.style import short, styled
+from smoothray_analysis.plots.style import short, styled
 
 GAP = 0.1
 """R² behind the row's best from which a cell is white."""
 
 
 @styled
-def heat_picture(scores: pd.DataFrame) -> Figure:
+def heat_plot(scores: pd.DataFrame) -> Figure:
     """Median test R² of each arm on each data set, the row's best in bold.
 
     scores: (data sets, arms). The darker a cell, the nearer to the best arm of its row; white is GAP or

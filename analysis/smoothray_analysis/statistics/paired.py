@@ -106,7 +106,7 @@ def power_is_small(smallest: float, tests: int, alpha: float = 0.05) -> bool:
 
 
 def holm(p: ArrayLike) -> Array:
-    """Holm's step-down adjusted p (Holm 1979) within the last axis: p of (..., m), same shape back.
+    """Holm's step-down adjusted p (Holm 1979) of m tests: (m,), same shape back.
 
     nan marks a test that could not be made: it stays nan and does not count.
 
@@ -114,13 +114,11 @@ def holm(p: ArrayLike) -> Array:
     [0.03, 0.06, 0.06]
     """
     p = np.asarray(p, dtype=float)
-    order = np.argsort(p, axis=-1)  # nan sorts last
-    ranked = np.take_along_axis(p, order, -1)
-    tests = (~np.isnan(p)).sum(-1, keepdims=True)
-    scaled = ranked * (tests - np.arange(p.shape[-1]))
-    stepped = np.minimum(np.maximum.accumulate(scaled, axis=-1), 1.0)
-    result = np.empty_like(p)
-    np.put_along_axis(result, order, np.where(np.isnan(ranked), np.nan, stepped), -1)
+    made = np.flatnonzero(~np.isnan(p))
+    order = made[np.argsort(p[made])]
+    scaled = p[order] * np.arange(len(order), 0, -1)
+    result = np.full(len(p), np.nan)
+    result[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return result
 
 

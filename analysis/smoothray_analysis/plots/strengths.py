@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smoothray_analysis.pictures.style import (
+from smoothray_analysis.arms import PLAIN
+from smoothray_analysis.plots.style import (
     WIDTH,
     Looks,
     grid_of_panels,
@@ -25,10 +26,10 @@ CHANGES = {
 
 
 @styled
-def strength_picture(curves: pd.DataFrame, levels: pd.DataFrame, look: Looks) -> Figure:
+def strength_plot(curves: pd.DataFrame, levels: pd.DataFrame, look: Looks) -> Figure:
     """Median test R² of the formula against strength, a panel a data set, chosen strengths ringed.
 
-    curves: `why.against_strength` of one student. levels: `dataset`, `arm`, `r2` of the arms without a
+    curves: `mechanism.against_strength` of one student. levels: `dataset`, `arm`, `r2` of the arms without a
     strength, drawn as lines across. A panel ends half an R² below its best point.
     """
     datasets = sorted(curves["dataset"].unique())
@@ -45,9 +46,8 @@ def strength_picture(curves: pd.DataFrame, levels: pd.DataFrame, look: Looks) ->
             chosen = line[line["chosen"]]
             panel.plot(chosen["strength"], chosen["student_r2_test"], "o", mfc="none",
                        mec=look[str(arm)].color, ms=9)  # fmt: skip
-        known = [*mine["student_r2_test"], *flat["r2"]]
-        low = robust_low(known)
-        high = robust_high(known)
+        shown = [*mine["student_r2_test"], *flat["r2"]]
+        low, high = robust_low(shown), robust_high(shown)
         space = 0.12 * max(high - low, 0.02)
         panel.set_ylim(low - space, high + space)
         panel.set_xscale("log")
@@ -59,10 +59,10 @@ def strength_picture(curves: pd.DataFrame, levels: pd.DataFrame, look: Looks) ->
 
 
 @styled
-def why_picture(curves: pd.DataFrame, look: Looks) -> Figure:
+def mechanism_plot(curves: pd.DataFrame, look: Looks) -> Figure:
     """How teacher, fidelity, formula and its size change with the strength, against plain distillation.
 
-    curves: `why.over_strengths` of one student: `arm`, `strength`, `measure`, `median`, `low`, `high`
+    curves: `mechanism.over_strengths` of one student: `arm`, `strength`, `measure`, `median`, `low`, `high`
     (quartiles over the data sets).
     """
     figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
@@ -105,7 +105,7 @@ def _legend(figure: Figure, look: Looks) -> None:
 
     handles = [
         Line2D([], [], label=arm, color=style.color, ls=style.linestyle,
-               marker="" if arm in ("direct", "none") else style.marker)
+               marker="" if arm in PLAIN else style.marker)
         for arm, style in look.items()
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pandas as pd
 
+from smoothray_analysis.arms import BASE_NAMES, several_students, who
 from smoothray_analysis.comparisons import Settings, over_datasets, per_dataset
+from smoothray_analysis.narrative import LEVEL, one_or_all
 from smoothray_analysis.selection import Rule, at_chosen_strength, reselect
-from smoothray_analysis.wording import BASE_NAMES, LEVEL, and_list, one_or_all
+from smoothray_analysis.text import and_list
 
 RULES = ("fidelity", "accuracy", "accuracy-best", "accuracy<=15")
 PER_TRIAL = "strength per trial"
@@ -17,7 +19,7 @@ OVERALL = "strength over trials"
 COLUMNS = ["student", "arm", "base", "datasets", "difference", "p_holm", "verdict"]
 
 
-def variants(
+def sensitivity(
     recorded: pd.DataFrame,
     chosen: pd.DataFrame,
     fronts: pd.DataFrame,
@@ -34,13 +36,13 @@ def variants(
     only one.
     """
     settings = replace(settings, resamples=0)
-    found = []
+    tables = []
     for rule in rules:
         reselected = reselect(recorded, fronts, Rule.of(rule))
-        found.append(_results(reselected, settings).assign(variant=rule))
+        tables.append(_results(reselected, settings).assign(variant=rule))
     other = replace(settings, per_trial=not settings.per_trial)
-    found.append(_results(chosen, other).assign(variant=PER_TRIAL if other.per_trial else OVERALL))
-    return pd.concat(found, ignore_index=True)[["variant", *COLUMNS]]
+    tables.append(_results(chosen, other).assign(variant=PER_TRIAL if other.per_trial else OVERALL))
+    return pd.concat(tables, ignore_index=True)[["variant", *COLUMNS]]
 
 
 def _results(records: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -49,10 +51,10 @@ def _results(records: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def variant_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
+def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     """Whether the verdict holds, in a line.
 
-    main: `wording.one_or_all` of the report's own choice, as a frame; others: of `variants`.
+    main: `narrative.one_or_all` of the report's own choice, as a frame; others: of `sensitivity`.
     """
     if main.empty or others.empty:
         return []
@@ -67,17 +69,18 @@ def variant_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     unlike = both[both["verdict"].map(_kind) != both["verdict_main"].map(_kind)]
     if unlike.empty:
         return [f"The verdicts are the same however formulas and strengths are chosen ({tried})."]
-    several = main["student"].nunique() > 1
+    several = several_students(main)
     parts = []
-    for names, group in unlike.groupby(key, sort=False):
-        student, arm, base = names
-        who = f"{arm} ({student})" if several else arm
-        found = [
+    for (student, arm, base), group in unlike.groupby(key, sort=False):
+        other_verdicts = [
             f"{_said(str(verdict))} with {and_list(part['variant'].tolist())}"
             for verdict, part in group.groupby("verdict", sort=False)
         ]
         own = _said(group["verdict_main"].iloc[0])
-        parts.append(f"{who} against {BASE_NAMES[str(base)]} is {own} here, but {and_list(found)}")
+        parts.append(
+            f"{who(str(arm), str(student), several)} against {BASE_NAMES[str(base)]} is {own} here, "
+            f"but {and_list(other_verdicts)}"
+        )
     return [
         f"The verdict depends on how formulas and strengths are chosen: {'; '.join(parts)} "
         f"(tried: {tried})."

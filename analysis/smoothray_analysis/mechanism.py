@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
-from smoothray_analysis.comparisons import arm_name
-from smoothray_analysis.effects import median_interval
-from smoothray_analysis.paired import signed_rank
+from smoothray_analysis.arms import arm_names, several_students, who
 from smoothray_analysis.selection import FAMILY, choose_strengths
-from smoothray_analysis.wording import count, plain_number
+from smoothray_analysis.statistics.effects import median_interval
+from smoothray_analysis.statistics.paired import signed_rank
+from smoothray_analysis.text import count, plain_number
 
 MEASURES = ("teacher_r2_test", "fidelity_test", "student_r2_test", "complexity")
 CHANGES = (*(f"change_{name}" for name in MEASURES), "change_log_jacobian")
@@ -34,18 +34,13 @@ def against_strength(records: pd.DataFrame) -> pd.DataFrame:
         good[name] = good[name].astype(float)
     jacobian = good["teacher_jacobian"]
     good["log_jacobian"] = np.log10(jacobian.where(jacobian > 0))
-    good["arm"] = [
-        arm_name(penalty, int(augment), int(ensemble))
-        for penalty, augment, ensemble in zip(
-            good["penalty"], good["augment"], good["ensemble"], strict=True
-        )
-    ]
+    good["arm"] = arm_names(good)
     compared = (*MEASURES, "log_jacobian")
     place = ["student", "dataset", "trial", "augment", "ensemble"]
     plain = good.loc[good["penalty"] == "none", [*place, *compared]]
     wanted_base = good[place].copy()
-    known = records.loc[records["penalty"] == "none", ["student", "augment", "ensemble"]]
-    for student, bases in known.drop_duplicates().groupby("student"):
+    plain_arms = records.loc[records["penalty"] == "none", ["student", "augment", "ensemble"]]
+    for student, bases in plain_arms.drop_duplicates().groupby("student"):
         options = set(zip(bases["augment"], bases["ensemble"], strict=True))
         mine = wanted_base["student"] == student
         alike = [
@@ -62,14 +57,9 @@ def against_strength(records: pd.DataFrame) -> pd.DataFrame:
     wanted = [*MEASURES, "teacher_jacobian", "alignment", *CHANGES]
     table = groups[wanted].median().assign(trials=groups.size()).reset_index()
     best = choose_strengths(records)
-    best = best.assign(
-        arm=[
-            arm_name(p, int(a), int(e))
-            for p, a, e in zip(best["penalty"], best["augment"], best["ensemble"], strict=True)
-        ],
-        chosen=True,
-    )[["student", "dataset", "arm", "strength", "chosen"]]
-    merged = table.merge(best, on=["student", "dataset", "arm", "strength"], how="left")
+    best = best.assign(arm=arm_names(best), chosen=True)
+    unit = ["student", "dataset", "arm", "strength"]
+    merged = table.merge(best[[*unit, "chosen"]], on=unit, how="left")
     return merged.assign(chosen=merged["chosen"].eq(True))
 
 
@@ -141,14 +131,14 @@ def alignment_over_datasets(table: pd.DataFrame, resamples: int, seed: int = 0) 
     return pd.DataFrame(rows, columns=columns)
 
 
-def why_lines(curves: pd.DataFrame, alignment: pd.DataFrame) -> tuple[str, ...]:
+def mechanism_lines(curves: pd.DataFrame, alignment: pd.DataFrame) -> tuple[str, ...]:
     """What smoothing changed at the chosen strengths, a line an arm; and whether alignment goes with
     accuracy.
 
     curves: of `against_strength`; alignment: of `alignment_over_datasets`.
     """
     lines = []
-    several = curves["student"].nunique() > 1
+    several = several_students(curves)
     chosen = curves[curves["chosen"] & (curves["penalty"] != "none")]
     for (student, arm), group in chosen.groupby(["student", "arm"]):
         group = group.dropna(subset=list(CHANGES))
@@ -159,26 +149,24 @@ def why_lines(curves: pd.DataFrame, alignment: pd.DataFrame) -> tuple[str, ...]:
             plain_number(middle[f"change_{name}"]) for name in MEASURES if name != "complexity"
         )
         lines.append(
-            f"{arm}{f' ({student})' if several else ''}, at the strengths chosen over all trials: the "
-            f"teachers' mean squared Jacobian is {10 ** middle['change_log_jacobian']:.2g} times that "
-            "of plain "
-            f"distillation, their R² changes by {teacher}, fidelity by {fidelity}, the formulas' R² by "
-            f"{formula} and their size by {plain_number(middle['change_complexity'], 0)} nodes (medians over "
-            f"{count(len(group), 'data set')})."
+            f"{who(str(arm), str(student), several)}, at the strengths chosen over all trials: the "
+            f"teachers' mean squared Jacobian is {10 ** middle['change_log_jacobian']:.2g} times that of "
+            f"plain distillation, their R² changes by {teacher}, fidelity by {fidelity}, the formulas' R² "
+            f"by {formula} and their size by {plain_number(middle['change_complexity'], 0)} nodes "
+            f"(medians over {count(len(group), 'data set')})."
         )
     for row in alignment[alignment["estimate"].notna()].to_dict("records"):
-        known = pd.notna(row["low"])
-        between = (
-            f" [{plain_number(row['low'], 2)}, {plain_number(row['high'], 2)}]" if known else ""
-        )
-        who = f" ({row['student']})" if several else ""
+        between = ""
+        if pd.notna(row["low"]):
+            between = f" [{plain_number(row['low'], 2)}, {plain_number(row['high'], 2)}]"
         goes = "is not shown to go with"
-        if known and row["low"] > 0:
+        if row["low"] > 0:
             goes = "goes with"
-        elif known and row["high"] < 0:
+        elif row["high"] < 0:
             goes = "goes against"
+        accuracy = who("accuracy", row["student"], several)
         lines.append(
-            f"Alignment in smoothness {goes} accuracy{who}: median rank "
+            f"Alignment in smoothness {goes} {accuracy}: median rank "
             f"correlation {plain_number(row['estimate'], 2)}{between} over "
             f"{count(row['datasets'], 'data set')}."
         )
@@ -188,4 +176,4 @@ def why_lines(curves: pd.DataFrame, alignment: pd.DataFrame) -> tuple[str, ...]:
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
     if len(x) < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return float(spearmanr(x, y).statistic)

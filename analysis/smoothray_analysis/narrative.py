@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from smoothray_analysis.comparisons import BASES, SURE, Settings
+from smoothray_analysis.arms import BASE_NAMES, BASES, several_students, who
+from smoothray_analysis.comparisons import SURE, Settings
+from smoothray_analysis.text import and_list, count, one_or_more, p_text, plain_number
 
 OUTCOME = ("wins", "ties", "losses")
 LEVEL = ("no clear difference", "practically the same")
-BASE_NAMES = {
-    "direct": "the direct fit",
-    "none": "plain distillation",
-    "weight_decay": "weight decay",
-}
 
 
 def verdict_lines(
@@ -46,47 +43,6 @@ def verdict_lines(
     return tuple(lines)
 
 
-def plain_number(value: float, digits: int = 3) -> str:
-    """A signed number with a true minus sign.
-
-    What rounds to 0 gets one digit more, so that its sign is seen.
-
-    >>> plain_number(0.0214), plain_number(-0.5, 1), plain_number(-0.0004), plain_number(1e-9)
-    ('+0.021', '−0.5', '−0.0004', '0.000')
-    """
-    if not np.isfinite(value):
-        return "not known"
-    text = f"{value:+.{digits}f}"
-    if digits and float(text) == 0 and float(f"{value:.{digits + 1}f}"):
-        text = f"{value:+.{digits + 1}f}"
-    return text[1:] if float(text) == 0 else text.replace("-", "−")
-
-
-def by_baseline(arms: Iterable[str]) -> list[str]:
-    """Arms' names with the baselines first.
-
-    >>> by_baseline(["lipschitz", "none", "direct"])
-    ['direct', 'none', 'lipschitz']
-    """
-    order = {name: place for place, name in enumerate(BASES)}
-    return sorted(arms, key=lambda arm: (order.get(arm, len(order)), arm))
-
-
-def p_text(p: float) -> str:
-    """A p-value as text.
-
-    >>> p_text(0.0312), p_text(1e-7)
-    ('p = 0.031', 'p < 0.001')
-    """
-    if np.isnan(p):
-        return "no p"
-    if p < 0.001:
-        return "p < 0.001"
-    # Close to the usual level, three digits would not tell on which side of it p lies.
-    digits = 4 if abs(p - 0.05) < 0.0005 else 3 if p < 0.1 else 2
-    return f"p = {p:.{digits}f}"
-
-
 def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
     """A row a comparison: over the data sets, or where there is one alone, with the verdict on it.
 
@@ -95,10 +51,10 @@ def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
     """
     if table.empty:
         return []
-    several = table["student"].nunique() > 1
+    several = several_students(table)
     rows = over.to_dict("records")
     for row in rows:
-        row["who"] = f"{row['arm']} ({row['student']})" if several else row["arm"]
+        row["who"] = who(row["arm"], row["student"], several)
         row["one"] = None
         if row["datasets"] == 1:
             mine = table[(table["student"] == row["student"]) & (table["arm"] == row["arm"])]
@@ -129,22 +85,24 @@ def _against_direct(results: list[dict[Any, Any]], settings: Settings) -> list[s
     level = [row["who"] for row in behind if row["verdict"] in LEVEL]
     parts = []
     if worse:
-        parts.append(f"{and_list(worse)} {_do(worse, 'is', 'are')} worse")
+        parts.append(f"{and_list(worse)} {one_or_more(worse, 'is', 'are')} worse")
     if level:
-        parts.append(f"{and_list(level)} {_do(level, 'is', 'are')} not shown to beat it")
+        parts.append(f"{and_list(level)} {one_or_more(level, 'is', 'are')} not shown to beat it")
     if small:
         parts.append(
-            f"{and_list(small)} {_do(small, 'is', 'are')} not shown to beat it (power is small)"
+            f"{and_list(small)} {one_or_more(small, 'is', 'are')} not shown to beat it (power is small)"
         )
     if none:
-        parts.append(f"{and_list(none)} {_do(none, 'has', 'have')} no trial in common with it")
+        parts.append(
+            f"{and_list(none)} {one_or_more(none, 'has', 'have')} no trial in common with it"
+        )
     start = "No smooth arm beats the direct fit" if len(behind) == len(rows) else (
         "Not every smooth arm beats the direct fit"
     )  # fmt: skip
     if len(behind) == len(rows) and not worse:
         start = "No smooth arm is shown to beat the direct fit"
     if ahead:
-        parts.append(f"{and_list(ahead)} {_do(ahead, 'beats', 'beat')} it{by}")
+        parts.append(f"{and_list(ahead)} {one_or_more(ahead, 'beats', 'beat')} it{by}")
     return [f"{start}: {'; '.join(parts)}."]
 
 
@@ -163,9 +121,10 @@ def _against_plain(results: list[dict[Any, Any]]) -> list[str]:
     }  # fmt: skip
     parts = []
     for verdict, text in words.items():
-        who = [_placed(row) for row in rows if row["verdict"] == verdict]
-        if who:
-            parts.append(f"{and_list(who)} {_do(who, 'is', 'are')} {text} plain distillation")
+        arms = [_placed(row) for row in rows if row["verdict"] == verdict]
+        if arms:
+            verb = one_or_more(arms, "is", "are")
+            parts.append(f"{and_list(arms)} {verb} {text} plain distillation")
     return [f"Smoothing the teacher: {'; '.join(parts)}."] if parts else []
 
 
@@ -216,8 +175,8 @@ def _percent(words: str, part: float, low: float, high: float, where: str) -> st
 
 
 def _interval(low: float, high: float) -> str:
-    known = np.isfinite([low, high]).all()
-    return f"[{plain_number(low)}, {plain_number(high)}] " if known else ""
+    there = np.isfinite([low, high]).all()
+    return f"[{plain_number(low)}, {plain_number(high)}] " if there else ""
 
 
 def _limits(table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settings) -> list[str]:
@@ -302,20 +261,3 @@ def _nothing_to_compare(records: pd.DataFrame) -> str:
             "add 'baselines: [none, direct]' and run it again."
         )
     return "No smooth arm shares a data set and a student with a baseline."
-
-
-def and_list(words: Sequence[str]) -> str:
-    """Words as a list in a sentence.
-
-    >>> and_list(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _do(words: Sequence[str], one: str, more: str) -> str:
-    return one if len(words) == 1 else more
-
-
-def count(number: int, one: str, more: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else more or one + 's'}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smoothray_analysis.pictures.style import WIDTH, Looks, styled
+from smoothray_analysis.plots.style import WIDTH, Looks, styled
 
 
 @styled
-def rank_picture(ranks: pd.DataFrame, pairwise: pd.DataFrame, look: Looks) -> Figure:
+def rank_plot(ranks: pd.DataFrame, pairwise: pd.DataFrame, look: Looks) -> Figure:
     """Mean ranks on one line, 1 the best at the right; bars join arms that do not differ significantly.
 
-    ranks: `arm`, `mean_rank`, `critical_difference` of one student. pairwise: `across.wilcoxon_holm` of the
-    same. The bars are of these tests; Nemenyi's critical difference stands above for comparison.
+    ranks: `arm`, `mean_rank`, `critical_difference` of one student. pairwise: `over_datasets.wilcoxon_holm`
+    of the same. The bars are of these tests; Nemenyi's critical difference stands above for comparison.
     """
     ordered = ranks.sort_values("mean_rank", kind="stable")
     names, means = ordered["arm"].tolist(), ordered["mean_rank"].tolist()

@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smoothray_analysis.pictures.style import WIDTH, Looks, short, styled
-from smoothray_analysis.wording import BASE_NAMES, plain_number
+from smoothray_analysis.arms import BASE_NAMES
+from smoothray_analysis.plots.style import WIDTH, Looks, short, styled
+from smoothray_analysis.text import plain_number
 
 
 @styled
-def forest_picture(
+def forest_plot(
     table: pd.DataFrame, over: pd.DataFrame, base: str, rope: float, look: Looks
 ) -> Figure:
     """Differences in test R² from one base, a panel an arm, a line a data set, all data sets below.

@@ -1,4 +1,4 @@
-"""One style for all pictures: told apart in grey and by the colour-blind, nothing cut off."""
+"""One style for all plots: told apart in grey and by the colour-blind, nothing cut off."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ P = ParamSpec("P")
 
 
 class Look(NamedTuple):
-    """How an arm is drawn in every picture."""
+    """How an arm is drawn in every plot."""
 
     color: str
     marker: str
@@ -60,12 +60,12 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     """A look for every arm of a study, the same whatever their order; baselines always have theirs."""
     names = sorted(set(arms))
     free = [name for name in names if name not in FIXED]
-    found = {name: FIXED[name] for name in names if name in FIXED}
+    by_arm = {name: FIXED[name] for name in names if name in FIXED}
     for place, name in enumerate(free):
         line = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)))[place // len(COLOURS) % 3]
         kinds = len(COLOURS)
-        found[name] = Look(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds], line)  # type: ignore[arg-type]
-    return found
+        by_arm[name] = Look(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds], line)  # type: ignore[arg-type]
+    return by_arm
 
 
 Looks = Mapping[str, Look]
@@ -138,5 +138,5 @@ def robust_high(values: Iterable[float]) -> float:
 
 def robust_low(values: Iterable[float], span: float = 0.5) -> float:
     """Where an R² axis may end: the lowest value, but no further than `span` below the highest."""
-    known = np.array([value for value in values if np.isfinite(value)])
-    return float(max(known.min(), known.max() - span)) if len(known) else 0.0
+    finite = [value for value in values if np.isfinite(value)]
+    return float(max(min(finite), max(finite) - span)) if finite else 0.0

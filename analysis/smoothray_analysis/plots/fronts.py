@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from smoothray_analysis.pictures.style import (
+from smoothray_analysis.plots.style import (
     Looks,
     grid_of_panels,
     looks,
@@ -21,7 +21,7 @@ from smoothray_analysis.pictures.style import (
 
 
 @styled
-def front_picture(fronts: Mapping[str, pd.DataFrame]) -> Figure:
+def front_plot(fronts: Mapping[str, pd.DataFrame]) -> Figure:
     """Fronts in one panel.
 
     fronts: by label, a row a member with complexity, r2_val and chosen.
@@ -36,7 +36,7 @@ def front_picture(fronts: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 @styled
-def fronts_picture(fronts: pd.DataFrame, look: Looks) -> Figure:
+def fronts_plot(fronts: pd.DataFrame, look: Looks) -> Figure:
     """Fronts in small panels, one a data set.
 
     fronts: a row a member with dataset, arm, complexity, r2_val and chosen, one front a data set and arm.

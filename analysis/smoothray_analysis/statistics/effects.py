@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import bootstrap, mannwhitneyu, rankdata, trim_mean
 
 Array = NDArray[np.float64]
 FEW = 6
 """Of fewer values a bootstrap interval is said to rest on few."""
+QUARTER = 0.25
+"""What the interquartile mean leaves out at either end."""
 
 
 class Interval(NamedTuple):
@@ -46,8 +48,7 @@ def a12(first: ArrayLike, second: ArrayLike) -> float:
     x, y = _flat(first), _flat(second)
     if not len(x) or not len(y):
         return float("nan")
-    ranks = rankdata(np.concatenate([x, y]))[: len(x)].sum()
-    return float((2 * ranks - len(x) * (len(x) + 1)) / (2 * len(x) * len(y)))
+    return float(mannwhitneyu(x, y, method="asymptotic").statistic / (len(x) * len(y)))
 
 
 def rank_biserial(differences: ArrayLike) -> float:
@@ -66,16 +67,16 @@ def rank_biserial(differences: ArrayLike) -> float:
     return float((np.sign(d) * ranks).sum() / ranks.sum())
 
 
-def win_tie_loss(first: ArrayLike, second: ArrayLike, tolerance: float = 0.0) -> Outcome:
-    """Pairs in which the first is above, level with (within `tolerance`) and below the second.
+def win_tie_loss(differences: ArrayLike) -> Outcome:
+    """Pairs in which the first is above, level with and below the second.
 
-    first, second: (n,), without nan.
+    differences: (n,), without nan, the first less the second.
 
-    >>> win_tie_loss([1, 2, 3], [0, 2, 4])
+    >>> win_tie_loss([1, 0, -2])
     Outcome(wins=1, ties=1, losses=1)
     """
-    d = _flat(first) - _flat(second)
-    wins, losses = int((d > tolerance).sum()), int((d < -tolerance).sum())
+    d = _flat(differences)
+    wins, losses = int((d > 0).sum()), int((d < 0).sum())
     return Outcome(wins, len(d) - wins - losses, losses)
 
 
@@ -100,16 +101,16 @@ def median_interval(
         return Interval(middle, float("nan"), float("nan"), "no interval was asked for")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        found = bootstrap(
+        drawn = bootstrap(
             (x,), np.median, n_resamples=resamples, confidence_level=level, method="BCa",
             vectorized=True, rng=np.random.default_rng(seed),
         )  # fmt: skip
-    low, high = found.confidence_interval
+    low, high = drawn.confidence_interval
     few = f"from {len(x)} values" if len(x) < FEW else ""
     if np.isfinite([low, high]).all():
         return Interval(middle, float(low), float(high), few)
     tail = 50 * (1 - level)
-    low, high = np.percentile(found.bootstrap_distribution, [tail, 100 - tail])
+    low, high = np.percentile(drawn.bootstrap_distribution, [tail, 100 - tail])
     note = ", ".join(filter(None, ["percentile interval: BCa is undefined here", few]))
     return Interval(middle, float(low), float(high), note)
 
@@ -121,7 +122,7 @@ def iqm(values: ArrayLike) -> float:
     1.5
     """
     x = _flat(values)
-    return float(_middle_mean(x[None])[0]) if len(x) else float("nan")
+    return float(trim_mean(x, QUARTER)) if len(x) else float("nan")
 
 
 def stratified_iqm(
@@ -148,7 +149,7 @@ def stratified_iqm(
         return Interval(estimate, float("nan"), float("nan"), note)
     rng = np.random.default_rng(seed)
     drawn = [group[rng.integers(len(group), size=(resamples, len(group)))] for group in groups]
-    means = _middle_mean(np.concatenate(drawn, axis=1))
+    means = trim_mean(np.concatenate(drawn, axis=1), QUARTER, axis=1)
     tail = 50 * (1 - level)
     low, high = np.percentile(means, [tail, 100 - tail])
     return Interval(estimate, float(low), float(high))
@@ -161,12 +162,6 @@ def relative(difference: float, base: float, floor: float = 0.1) -> float:
     (0.1, nan)
     """
     return difference / base if base >= floor else float("nan")
-
-
-def _middle_mean(x: Array) -> Array:
-    """Mean of each row of (r, n) without its lowest and highest quarter."""
-    cut = x.shape[1] // 4
-    return np.sort(x, axis=1)[:, cut : x.shape[1] - cut].mean(1)
 
 
 def _flat(values: ArrayLike) -> Array:

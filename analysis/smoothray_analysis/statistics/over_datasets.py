@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import chi2, f, rankdata, studentized_range
+from scipy.stats import f, friedmanchisquare, studentized_range
 
-from smoothray_analysis.effects import win_tie_loss
-from smoothray_analysis.paired import holm, power_is_small, signed_rank
+from smoothray_analysis.statistics.effects import win_tie_loss
+from smoothray_analysis.statistics.paired import holm, power_is_small, signed_rank
 
 
 class Friedman(NamedTuple):
@@ -44,37 +44,24 @@ def mean_ranks(table: pd.DataFrame) -> pd.Series:
 
     table: without nan.
     """
-    ranks = (
-        rankdata(-table.to_numpy(float), axis=1) if len(table) else np.empty((0, table.shape[1]))
-    )
-    means = ranks.mean(0) if len(table) else np.full(table.shape[1], np.nan)
-    return pd.Series(means, index=table.columns).sort_values(kind="stable")
+    return table.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
 
 
-def friedman(table: pd.DataFrame, correct_ties: bool = True) -> Friedman:
-    """Friedman's test that all arms are alike (Friedman 1937), and its less conservative F (Iman & Davenport
-    1980; Demšar 2006, 3.2.2).
+def friedman(table: pd.DataFrame) -> Friedman:
+    """Friedman's test that all arms are alike (Friedman 1937), corrected for ties, by scipy, and its less
+    conservative F (Iman & Davenport 1980; Demšar 2006, 3.2.2).
 
-    table: (n, k) without nan. correct_ties: divide chi² by the usual correction, as scipy does and
-    Demšar does not. nan for fewer than two data sets or three arms, or where all arms tie everywhere.
+    table: (n, k) without nan. nan for fewer than two data sets or three arms, or where all arms tie
+    everywhere.
     """
     n, k = table.shape
-    nothing = Friedman(n, k, *[float("nan")] * 4)
-    if n < 2 or k < 3:
-        return nothing
-    ranks = rankdata(table.to_numpy(float), axis=1)
-    spread = 12 * n / (k * (k + 1)) * ((ranks.mean(0) - (k + 1) / 2) ** 2).sum()
-    if correct_ties:
-        tied = 12 * ranks.var(axis=1).sum() / (n * (k * k - 1))
-        if tied == 0:
-            return nothing
-        spread = spread / tied
-    rest = n * (k - 1) - spread
-    ratio = (n - 1) * spread / rest if rest > 1e-9 else float("inf")
-    return Friedman(
-        n, k, float(spread), float(chi2.sf(spread, k - 1)),
-        float(ratio), float(f.sf(ratio, k - 1, (k - 1) * (n - 1))),
-    )  # fmt: skip
+    values = table.to_numpy(float)
+    if n < 2 or k < 3 or not np.ptp(values, axis=1).any():
+        return Friedman(n, k, *[float("nan")] * 4)
+    chi2, p = map(float, friedmanchisquare(*values.T))
+    rest = n * (k - 1) - chi2
+    ratio = (n - 1) * chi2 / rest if rest > 1e-9 else float("inf")
+    return Friedman(n, k, chi2, p, ratio, float(f.sf(ratio, k - 1, (k - 1) * (n - 1))))
 
 
 def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
@@ -87,18 +74,6 @@ def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
         return float("nan")
     q = studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(k * (k + 1) / (6 * n)))
-
-
-def nemenyi(table: pd.DataFrame) -> pd.DataFrame:
-    """(k, k) p that two arms' mean ranks are alike, by Nemenyi's test (1963); table without nan."""
-    n, k = table.shape
-    ranks = mean_ranks(table)[table.columns].to_numpy()
-    error = np.sqrt(k * (k + 1) / (6 * n)) if n else np.nan
-    distance = np.abs(ranks[:, None] - ranks) / error * np.sqrt(2)
-    p = studentized_range.sf(distance, k, np.inf) if k > 1 and n else np.full((k, k), np.nan)
-    p = np.array(p)
-    np.fill_diagonal(p, 1.0)
-    return pd.DataFrame(np.clip(p, 0, 1), index=table.columns, columns=table.columns)
 
 
 def wilcoxon_holm(
@@ -129,22 +104,14 @@ def wilcoxon_holm(
                 "second": second,
                 "datasets": len(d),
                 "difference": float(np.median(d)) if len(d) else float("nan"),
-                **win_tie_loss(d, np.zeros(len(d)))._asdict(),
+                **win_tie_loss(d)._asdict(),
                 "p": test.p,
                 "smallest_p": test.smallest_p,
             }
         )
     columns = [
-        "first",
-        "second",
-        "datasets",
-        "difference",
-        "wins",
-        "ties",
-        "losses",
-        "p",
-        "smallest_p",
-    ]
+        "first", "second", "datasets", "difference", "wins", "ties", "losses", "p", "smallest_p",
+    ]  # fmt: skip
     pairs = pd.DataFrame(rows, columns=columns)
     pairs["p_holm"] = holm(pairs["p"].to_numpy(float))
     pairs["significant"] = pairs["p_holm"] <= alpha
