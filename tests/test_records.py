@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smoothray.commands.run import recorded_study, refuse_changed_data
+from smoothray.commands.run import refuse_changed_data
 from smoothray.datasets import Dataset
 from smoothray.errors import StudyError
 from smoothray.records.journal import Journal
+from smoothray.records.recorded import read_study, require_records
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import (
     Record,
@@ -216,6 +218,29 @@ def test_a_trial_that_is_tried_again_replaces_its_first_try(place):
         assert [r["status"] for r in recorder.records.values()] == ["ok", "ok"]
 
 
+@pytest.mark.parametrize("wait", [False, True], ids=["together", "meanwhile"])
+def test_a_first_try_that_is_delivered_with_its_retry_leaves_no_run(place, monkeypatch, wait):
+    """Whether both wait in one batch, or the second comes while the first is on its way."""
+    with Recorder("s", identity(), say=lambda text: None) as recorder:
+        retried = threading.Event()
+        create = recorder.tracker._child
+
+        def slowly(first: Record) -> None:
+            create(first)
+            if wait and first["status"] == "failed":
+                recorder.add(record(0))
+                retried.set()
+
+        monkeypatch.setattr(recorder.tracker, "_child", slowly)
+        recorder.add(failed(record(0), "it died"))
+        if not wait:
+            recorder.add(record(0))
+        recorder.start(complete=lambda cell: True)
+        assert not wait or retried.wait(30)
+        assert recorder.finish(timeout=60) == 0
+    assert [run.info.status for run in runs()] == ["FINISHED"]
+
+
 def test_what_was_journaled_but_not_delivered_is_delivered_next_time(place):
     with Recorder("s", identity()) as recorder:
         recorder.add(record(0))  # killed before it could deliver
@@ -303,11 +328,22 @@ def test_changed_data_are_refused():
 
 def test_records_are_found_by_name_from_either_place(place):
     deliver(record(0), record(1))
-    assert len(recorded_study("s")[1]) == 2
+    assert len(require_records("s", print)) == 2
     Journal("s").path.unlink()
-    assert len(recorded_study("s")[1]) == 2
-    with pytest.raises(StudyError, match="no records of a study 'other'"):
-        recorded_study("other")
+    assert len(require_records("s", print)) == 2
+    with pytest.raises(StudyError, match="no records of a study 'other'.*there are s$"):
+        require_records("other", print)
+    with pytest.raises(StudyError, match="no records of a study 'ss'.*did you mean 's'"):
+        require_records("ss", print)
+
+
+def test_looking_for_a_study_makes_no_database(folder, main):
+    (folder / "mine.yaml").write_text("{datasets: offline, trials: 1}")
+    assert read_study("nothing", print).records == {}
+    assert main("export", "nothing", "a.parquet").returncode == 2
+    assert main("status", "mine").returncode == 0
+    assert main("report", "nothing").returncode == 2
+    assert not list(folder.glob("mlflow.db*")) and not (folder / "mlruns").exists()
 
 
 @pytest.mark.parametrize(
@@ -315,7 +351,7 @@ def test_records_are_found_by_name_from_either_place(place):
     [
         ("mlruns", "a folder, which MLflow no longer takes"),
         ("file:///tmp/mlruns", "a folder, which MLflow no longer takes"),
-        ("sqlite:////proc/none/mlflow.db", "cannot open the database"),
+        ("sqlite:////proc/none/mlflow.db", "cannot make the database"),
     ],
 )
 def test_addresses_that_mlflow_cannot_use(folder, monkeypatch, uri, told):

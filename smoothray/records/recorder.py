@@ -199,8 +199,10 @@ class Recorder:
             self._problem = " ".join(str(error).split())[:300]
             return False
         self._problem = None
-        self.delivered.update(keys)
-        self._in_doubt -= set(keys)
+        # What was tried again meanwhile is still to be delivered, in place of this.
+        through = {key for key, record in latest.items() if self.records.get(key) is record}
+        self.delivered.update(through)
+        self._in_doubt -= through
         self._note(key.cell for key in keys)
         self._finish_cells(cell for cell in self._noted() if self._complete(cell))
         return True
