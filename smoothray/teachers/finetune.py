@@ -13,10 +13,11 @@ from smoothray.datasets import Scaler, TargetScaler
 from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES
 from smoothray.teachers.bank import train_bank
+from smoothray.teachers.defaults import Training
 from smoothray.teachers.device import choose_device
 from smoothray.teachers.fitted import factory_of
 from smoothray.teachers.layers import chain_layers
-from smoothray.teachers.training import Rows, Training, one_thread
+from smoothray.teachers.training import Rows, one_thread
 
 
 def smooth_finetune(
@@ -28,7 +29,7 @@ def smooth_finetune(
     *,
     steps: int = 500,
     learning_rate: float = 1e-3,
-    batch_size: int = 1024,
+    batch_size: int = Training.batch_size,
     random_state: int = 0,
     device: str = "auto",
 ) -> nn.Module:
@@ -45,8 +46,8 @@ def smooth_finetune(
     or cannot be trained in a bank (batch norm, dropout), or not under this penalty.
     """
     if penalty not in PENALTIES or not PENALTIES[penalty].has_strength():
-        known = ", ".join(name for name, p in PENALTIES.items() if p.has_strength())
-        raise TeacherError(f"the penalty is '{penalty}'; use one of {known}")
+        with_strength = ", ".join(name for name, p in PENALTIES.items() if p.has_strength())
+        raise TeacherError(f"the penalty is '{penalty}'; use one of {with_strength}")
     if not (isinstance(strength, int | float) and 0 <= strength < float("inf")):
         raise TeacherError(f"the strength is {strength}; give a number of at least 0")
     if steps < 1:
@@ -88,9 +89,9 @@ def smooth_finetune(
         )
     trained = bank.module(0)
     if ends:
-        found = _linear_ends(trained)
-        assert found is not None
-        _unfold(*found, *scalers)
+        trained_ends = _linear_ends(trained)
+        assert trained_ends is not None
+        _unfold(*trained_ends, *scalers)
     else:
         assert isinstance(trained, _Standardised)
         trained = trained.network
