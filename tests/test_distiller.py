@@ -162,8 +162,10 @@ def test_several_outputs_give_a_formula_each():
     assert model.predict(X).shape == (120, 2)
     assert model.score(X, both) > 0.9
     alone = small("jacobian", 0.001).fit(X, y)
-    # In a bank of another size the last bits differ.
-    np.testing.assert_allclose(alone.predict(X), model.predict(X)[:, 0], rtol=1e-3)
+    # In a bank of another size the last bits differ, and with them what a search comes to.
+    told = model.teacher_[0].predict(X)
+    np.testing.assert_allclose(alone.teacher_.predict(X), told, rtol=1e-4)
+    assert np.corrcoef(alone.predict(X), model.predict(X)[:, 0])[0, 1] > 0.99
     for place, source in enumerate(model.to_python()):
         np.testing.assert_allclose(exported(source)(X), model.predict(X)[:, place])
 
