@@ -18,8 +18,9 @@ import torch
 
 from smoothray.penalties import PENALTIES
 from smoothray.teachers.bank import train_bank
+from smoothray.teachers.defaults import Training
 from smoothray.teachers.mlp import MLP
-from smoothray.teachers.training import Rows, Training, schedule
+from smoothray.teachers.training import Rows, schedule
 
 FEATURES, NETWORKS, STRENGTH = 8, 50, 0.1
 

@@ -185,6 +185,9 @@ def distill(
     max_size: Annotated[int, typer.Option(help="The most nodes of the formula.")] = 30,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(help="Processes that fit formulas; -1: a core each.")] = -1,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which a fit of a formula is ended.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for the result's files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -207,6 +210,7 @@ def distill(
         max_size=max_size,
         selection=selection,
         n_jobs=jobs,
+        timeout=timeout,
         random_state=seed,
     )
     model.check()
@@ -224,15 +228,15 @@ def distill(
         warnings.catch_warnings(record=True) as told,
     ):
         warnings.simplefilter("always", UserWarning)
-        found = Distilled.of(model, dataset, seed)
+        distilled = Distilled.of(model, dataset, seed)
     for text in dict.fromkeys(str(w.message) for w in told if w.category is UserWarning):
         say(text)
     if as_json:
-        print(json.dumps(result(found), allow_nan=False))
+        print(json.dumps(result(distilled), allow_nan=False))
     else:
-        print_result(found)
+        print_result(distilled)
     if out is not None:
-        for path in write_files(found, out):
+        for path in write_files(distilled, out):
             say(f"wrote {path}")
 
 

@@ -18,10 +18,11 @@ from smoothray.errors import Failure, TeacherError
 from smoothray.penalties import PENALTIES, Network
 from smoothray.study.settings import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
+from smoothray.teachers.defaults import Training
 from smoothray.teachers.device import choose_device
 from smoothray.teachers.layers import chain_weights
 from smoothray.teachers.mlp import ACTIVATIONS, MLP, Workspace
-from smoothray.teachers.training import Rows, Training
+from smoothray.teachers.training import Rows
 
 D = 3
 PENALISED = ("none", "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay")
@@ -557,6 +558,14 @@ def test_devices():
 
 
 # Teachers' outputs
+
+
+def test_a_study_trains_as_the_bank_does_by_default():
+    settings, training, network = TeacherSettings(), Training(), MLP(D)
+    for name in ("steps", "learning_rate", "patience", "batch_size"):
+        assert getattr(settings, name) == getattr(training, name)
+    named = MLP(D, settings.hidden, settings.activation)
+    assert repr(named) == repr(network) and named.activation == network.activation
 
 
 SETTINGS = TeacherSettings(hidden=(6,), steps=60, patience=60, learning_rate=0.02, device="cpu")

@@ -163,11 +163,17 @@ def test_files_and_columns_that_are_not_there(main, file):
         (("--budget", "fast"), "fast"),
         (("--selection", "best"), "selection is 'best'"),
         (("--max-size", "1"), "max_size is 1"),
+        (("--timeout", "0"), "timeout is 0"),
         (("--jobs", "0"), "--jobs takes a number of processes"),
     ],
 )  # fmt: skip
 def test_options_that_are_refused(main, file, options, told):
     assert told in refuse(main, file, *options)
+
+
+def test_a_time_limit_reaches_the_fits(main, file):
+    told = refuse(main, file, "--penalty", "none", "--budget", "thorough", "--timeout", "0.01")
+    assert "none: the fit passed its time limit of 0.01 s" in told
 
 
 def test_an_out_that_cannot_be_a_folder(main, file):

@@ -13,6 +13,7 @@ from torch import nn
 
 from smoothray import measure_smoothness, smooth_finetune
 from smoothray.errors import SmoothrayError, TeacherError
+from smoothray.teachers.fitted import Teacher
 from smoothray.teachers.mlp import MLP
 
 
@@ -31,6 +32,29 @@ def test_an_expression_and_a_module_of_the_same_function_measure_the_same():
     found = measure_smoothness(3 * a - 4 * b, pd.DataFrame(X, columns=["a", "b"]))
     assert found == {"jacobian": 25.0, "gradient_max": 5.0, "undefined": 0}
     assert measure_smoothness(line, X) == pytest.approx(found)
+
+
+def test_a_network_is_measured_whole_whatever_it_calls_its_parts():
+    class Tenfold(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = nn.Linear(2, 1)
+
+        def forward(self, x):
+            return 10 * self.module(x)
+
+    network, X = Tenfold(), np.random.default_rng(0).normal(size=(20, 2))
+    inner = measure_smoothness(network.module, X)
+    assert measure_smoothness(network, X)["jacobian"] == pytest.approx(100 * inner["jacobian"])
+
+
+def test_a_teacher_is_measured_as_it_predicts():
+    network, X = nn.Linear(2, 3), np.random.default_rng(0).normal(size=(20, 2))
+    for output in range(3):
+        expected = measure_smoothness(network, X, output)
+        assert measure_smoothness(Teacher(network, output, 3), X) == expected
+    with pytest.raises(TeacherError, match="no torch module, so it has no gradients"):
+        measure_smoothness(Teacher(lambda rows: rows[:, 0]), X)
 
 
 def test_rows_without_a_gradient_are_counted():

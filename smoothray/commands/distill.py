@@ -67,18 +67,18 @@ def frame_of(dataset: Dataset, rows: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(dataset.X[rows], columns=list(dataset.feature_names))
 
 
-def result(found: Distilled) -> dict[str, Any]:
+def result(distilled: Distilled) -> dict[str, Any]:
     """The result as plain values; what is not a number is None."""
-    model, dataset = found.model, found.dataset
+    model, dataset = distilled.model, distilled.dataset
     chosen = model.strengths_[model.strengths_["chosen"]].iloc[0]
     fields = {
         "formula": model.formula_,
         "latex": model.latex(),
         "complexity": model.complexity_,
         "r2_val": float(chosen["r2_val"]),
-        **found.scores(),
-        "direct_formula": found.direct.formula_,
-        "direct_complexity": found.direct.complexity_,
+        **distilled.scores(),
+        "direct_formula": distilled.direct.formula_,
+        "direct_complexity": distilled.direct.complexity_,
         "penalty": model.penalty_,
         "strength": model.strength_,
         "augment": model.augment,
@@ -86,9 +86,9 @@ def result(found: Distilled) -> dict[str, Any]:
         "smoothness": model.smoothness_,
         "target": dataset.target,
         "features": list(dataset.feature_names),
-        "n_train": len(training_rows(dataset, found.seed)),
-        "n_test": len(found.test),
-        "seed": found.seed,
+        "n_train": len(training_rows(dataset, distilled.seed)),
+        "n_test": len(distilled.test),
+        "seed": distilled.seed,
         "version": smoothray.__version__,
         "tried": model.strengths_.to_dict("records"),
     }
@@ -103,10 +103,10 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_result(found: Distilled) -> None:
+def print_result(distilled: Distilled) -> None:
     """The formula and its scores for a person."""
-    model, scores = found.model, found.scores()
-    out.print(f"\n[bold]{escape(found.dataset.target)}[/] =", soft_wrap=True)
+    model, scores = distilled.model, distilled.scores()
+    out.print(f"\n[bold]{escape(distilled.dataset.target)}[/] =", soft_wrap=True)
     out.print(f"    {model.formula_}\n", markup=False, soft_wrap=True)
     arm = Arm(model.penalty_, model.strength_, model.augment)
     rows = [
@@ -114,9 +114,9 @@ def print_result(found: Distilled) -> None:
         (f"its teacher ({arm})", number(scores["teacher_r2_test"]), ""),
         ("formula against teacher (fidelity)", number(scores["fidelity_test"]), ""),
         ("direct fit, without a teacher", number(scores["direct_r2_test"]),
-         str(found.direct.complexity_)),
+         str(distilled.direct.complexity_)),
     ]  # fmt: skip
-    title = f"R² on {len(found.test)} test rows of {len(found.dataset.y)}, seed {found.seed}"
+    title = f"R² on {len(distilled.test)} test rows of {len(distilled.dataset.y)}, seed {distilled.seed}"
     show(rows_table(title, ("", "R²", "nodes"), rows))
     if len(model.strengths_) > 1:
         tried = [
@@ -136,13 +136,13 @@ def _strength(value: Any) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def write_files(found: Distilled, folder: Path) -> list[Path]:
+def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv, front.png and
     front.svg into a folder."""
     from smoothray_analysis.plots import front_plot, save
 
-    model, dataset = found.model, found.dataset
-    parts = {"train": training_rows(dataset, found.seed), "test": found.test}
+    model, dataset = distilled.model, distilled.dataset
+    parts = {"train": training_rows(dataset, distilled.seed), "test": distilled.test}
     # "part" and "formula" are columns of their own.
     column = (
         f"{dataset.target} in the table"
@@ -161,7 +161,7 @@ def write_files(found: Distilled, folder: Path) -> list[Path]:
     ]
     texts = {
         "predictions.csv": pd.concat(outputs).to_csv(index=False),
-        "result.json": json.dumps(result(found), indent=2, allow_nan=False) + "\n",
+        "result.json": json.dumps(result(distilled), indent=2, allow_nan=False) + "\n",
         "formula.txt": f"{model.formula_}\n",
         "formula.tex": f"{model.latex()}\n",
         "formula.py": str(model.to_python()),
@@ -169,5 +169,5 @@ def write_files(found: Distilled, folder: Path) -> list[Path]:
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
-    fronts = {"distilled": model.pareto_front_, "direct": found.direct.pareto_front_}
+    fronts = {"distilled": model.pareto_front_, "direct": distilled.direct.pareto_front_}
     return [*(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]

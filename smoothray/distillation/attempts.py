@@ -6,12 +6,13 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import joblib
 
 from smoothray.distillation.distil import distil, teacher_fields
+from smoothray.distillation.processes import run_all
 from smoothray.distillation.trial import TeacherOutputs, Trial
 from smoothray.errors import (
     Failure,
@@ -26,6 +27,8 @@ from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings, TeacherSettings, default_strengths
 
 AUTO_PENALTIES = ("none", "jacobian", "lipschitz")
+FOR_ANY_NETWORK = {"lipschitz": "lipschitz_sampled"}
+"""Of penalties for plain chains of layers: what measures the same of any network."""
 logger = logging.getLogger(__name__)
 
 
@@ -95,6 +98,15 @@ def _strengths(penalty: str, strength: Any) -> Sequence[float | None]:
     return given
 
 
+def suited(arms: Sequence[Arm], network: Any) -> list[Arm]:
+    """The same arms, with another penalty for one that a torch network's layers do not allow."""
+    from smoothray.teachers.layers import chain_weights
+
+    if chain_weights(network) is not None:
+        return list(arms)
+    return [replace(arm, penalty=FOR_ANY_NETWORK.get(arm.penalty, arm.penalty)) for arm in arms]
+
+
 def attempt_all(
     trials: Sequence[Trial],
     arms: Sequence[Arm],
@@ -105,12 +117,13 @@ def attempt_all(
     factory: Callable[[int], Any] | None = None,
     trained: Sequence[Any] | None = None,
     n_jobs: int | None = None,
+    timeout: float | None = None,
 ) -> list[list[Attempt]]:
     """Train a teacher for each arm on each trial, and distil each: the attempts that succeeded, best first.
 
     trials: of the same rows. factory: makes networks for so many inputs; None: the settings' perceptron.
     trained: a trained teacher for each trial, in place of training any. n_jobs: processes that fit students
-    (joblib's meaning); they are free of torch.
+    (joblib's meaning); they are free of torch. timeout: seconds after which a fit has failed.
 
     Raises SmoothrayError if a trial has no formula.
     """
@@ -130,16 +143,17 @@ def attempt_all(
     count = f"{len(work)} formula{'s' * (len(work) > 1)}"
     logger.info("fitting %s with %s (%s)", count, student.name, student.budget)
     calls = [(trial, outputs, arm.augment, built, selection) for trial, arm, outputs, _ in work]
-    found: list[list[Attempt]] = [[] for _ in trials]
-    for (trial, arm, outputs, network), fields in zip(work, _fit_all(calls, n_jobs), strict=True):
+    by_trial: list[list[Attempt]] = [[] for _ in trials]
+    results = _fit_all(calls, built, n_jobs, timeout)
+    for (trial, arm, outputs, network), fields in zip(work, results, strict=True):
         if isinstance(fields, Failure):
             reasons.append((arm, fields.reason))
             continue
         about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
-        known = teacher_fields(trial, outputs) if outputs else {}
+        taught_by = teacher_fields(trial, outputs) if outputs else {}
         place = next(i for i, other in enumerate(trials) if other is trial)
-        found[place].append(Attempt(arm, network, {**about, **known, **fields}))
-    for attempts in found:
+        by_trial[place].append(Attempt(arm, network, {**about, **taught_by, **fields}))
+    for attempts in by_trial:
         if not attempts:
             raise StudentError(f"no formula came of it; {_told(reasons)}")
         if reasons:
@@ -147,7 +161,7 @@ def attempt_all(
             reasons = []
         # The sort is stable, so of equally good arms the first and weakest stays ahead.
         attempts.sort(key=lambda attempt: attempt.loss)
-    return found
+    return by_trial
 
 
 def _told(reasons: Sequence[tuple[Arm, str]]) -> str:
@@ -172,7 +186,7 @@ def _taught(
     trained: Sequence[Any] | None,
     with_slopes: bool,
 ) -> list[Taught]:
-    found: list[Taught] = []
+    results: list[Taught] = []
     for penalty in dict.fromkeys(arm.penalty for arm in arms):
         alike = [arm for arm in arms if arm.penalty == penalty]
         pairs = [(place, arm) for place in range(len(trials)) for arm in alike]
@@ -181,17 +195,17 @@ def _taught(
 
             for place, arm in pairs:
                 outputs = outputs_of(trained[place], trials[place], [arm.augment], with_slopes)
-                found.append((place, arm, outputs, trained[place]))
+                results.append((place, arm, outputs, trained[place]))
         elif not find_penalty(penalty).has_teacher:
-            found += [(place, arm, None, None) for place, arm in pairs]
+            results += [(place, arm, None, None) for place, arm in pairs]
         else:
             try:
-                found += _trained(trials, pairs, penalty, settings, factory, with_slopes)
+                results += _trained(trials, pairs, penalty, settings, factory, with_slopes)
             except (
                 TeacherError
             ) as error:  # a network that one penalty does not suit may suit others
-                found += [(place, arm, Failure(str(error)), None) for place, arm in pairs]
-    return found
+                results += [(place, arm, Failure(str(error)), None) for place, arm in pairs]
+    return results
 
 
 def _trained(
@@ -227,20 +241,14 @@ def _trained(
         yield place, arm, outputs, Teacher(module)
 
 
-def _fit_all(calls: Sequence[Any], n_jobs: int | None) -> list[dict[str, Any] | Failure]:
+def _fit_all(
+    calls: Sequence[Any], student: Student, n_jobs: int | None, timeout: float | None
+) -> list[dict[str, Any] | Failure]:
     workers = min(joblib.effective_n_jobs(n_jobs), len(calls))
-    if workers == 1 and not calls[0][3].needs_own_process:
+    # Only a process can be ended at any time.
+    if workers == 1 and timeout is None and not student.needs_own_process:
         return [_fit(*call) for call in calls]
-    from joblib.externals.loky import get_reusable_executor
-
-    found: list[dict[str, Any] | Failure] = []
-    with get_reusable_executor(max_workers=workers) as processes:
-        for future in [processes.submit(_fit, *call) for call in calls]:
-            try:
-                found.append(future.result())
-            except RuntimeError as error:  # its process died
-                found.append(Failure(f"{type(error).__name__}: {error}"))
-    return found
+    return run_all(_fit, calls, student, workers, timeout)
 
 
 def _fit(

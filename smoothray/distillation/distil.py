@@ -184,11 +184,11 @@ def _scores(
 def _validation(
     losses: Mapping[str, Sequence[tuple[float, float]]], place: int
 ) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
+    fields: dict[str, float | None] = {}
     for aim in ("accuracy", "fidelity"):
         loss, error = losses[aim][place] if aim in losses else (None, None)
-        found |= {f"val_loss_{aim}": loss, f"val_error_{aim}": error}
-    return found
+        fields |= {f"val_loss_{aim}": loss, f"val_error_{aim}": error}
+    return fields
 
 
 def _smoothness(member: Member) -> dict[str, float]:

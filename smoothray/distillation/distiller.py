@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
-from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
+from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms, suited
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.formulas import Program, parse, to_latex, to_python
@@ -60,9 +60,10 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ----------
     penalty : str, default="lipschitz"
         "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay", another of `smoothray.PENALTIES`, or the
-        import path of one's own, "my_module:MyPenalty"; lipschitz suits plain chains of layers alone, which
-        the perceptron is. "none" for a plain teacher, "direct" for no teacher at all: formulas are fitted to
-        the labels; "auto" tries none, jacobian and lipschitz.
+        import path of one's own, "my_module:MyPenalty". lipschitz suits plain chains of layers alone, which
+        the perceptron is; for another network of your own lipschitz_sampled takes its place, with a warning.
+        "none" for a plain teacher, "direct" for no teacher at all: formulas are fitted to the labels; "auto"
+        tries none, jacobian and lipschitz.
     strength : float, sequence of float, or "auto", default="auto"
         How much the penalty weighs against the squared error, both on standardised data. Of several, or of
         five over the penalty's usual range ("auto"), the one whose formula predicts the validation labels
@@ -97,7 +98,12 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         `device`; `hidden` and `activation` where it is the perceptron), and single settings of the
         student's budget.
     n_jobs : int or None, default=None
-        Processes that fit the formulas of several strengths or outputs.
+        Processes that fit the formulas of several strengths or outputs. They wait five minutes for the next
+        fit before they end.
+    timeout : float or None, default=None
+        Seconds that one fit of a formula may take. One past them is ended, and its strength has failed: a
+        warning says so, and where none is left `fit` raises. Only a process can be ended, so with a timeout
+        formulas are fitted in processes of their own, one by default. None: no limit.
     random_state : int, RandomState or None, default=None
         Decides the validation rows, the networks' first weights and the student's search. The same int
         and data give the same formula.
@@ -153,6 +159,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         teacher_options: dict[str, Any] | None = None,
         student_options: dict[str, Any] | None = None,
         n_jobs: int | None = None,
+        timeout: float | None = None,
         random_state: Any = None,
     ) -> None:
         self.penalty = penalty
@@ -169,6 +176,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.teacher_options = teacher_options
         self.student_options = student_options
         self.n_jobs = n_jobs
+        self.timeout = timeout
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> SymbolicDistiller:
@@ -265,18 +273,20 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._names = self._columns(X.shape[1])
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         trials = [self._trial(X, target, weights, seed) for target in targets.T]
-        found = attempt_all(
+        factory = self._factory(X.shape[1])
+        attempts = attempt_all(
             trials,
-            arms,
+            arms if factory is None else self._suited(arms, factory(X.shape[1])),
             student,
             self.selection or ("fidelity" if self.prefit else "accuracy"),
             teacher,
-            factory=self._factory(X.shape[1]),
+            factory=factory,
             trained=self._trained(len(trials)),
             n_jobs=self.n_jobs,
+            timeout=None if self.timeout is None else student.timeout,
         )
         self._means = targets.mean(0)
-        self._take([attempts[0] for attempts in found], found)
+        self._take(attempts)
         return self
 
     def _settings(self) -> tuple[list[Arm], StudentSettings, TeacherSettings]:
@@ -310,6 +320,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "budget": self.budget,
                 "max_size": self.max_size,
                 "operators": None if self.operators is None else tuple(self.operators),
+                **({} if self.timeout is None else {"timeout": self.timeout}),
                 "options": dict(self.student_options or {}),
             },
         )
@@ -357,10 +368,10 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _columns(self, d: int) -> tuple[str, ...]:
         names = getattr(self, "feature_names_in_", None)
-        found = tuple(f"x{i}" for i in range(d)) if names is None else tuple(map(str, names))
-        if len(set(found)) < d:
+        columns = tuple(f"x{i}" for i in range(d)) if names is None else tuple(map(str, names))
+        if len(set(columns)) < d:
             raise StudyError("two columns share a name, so a formula could not tell them apart")
-        return found
+        return columns
 
     def _trial(self, X: Array, target: Array, weights: Array | None, seed: int) -> Trial:
         """A trial without test rows: what a study would measure there is measured on validation rows.
@@ -383,6 +394,20 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         return factory_of(self.teacher, d)
 
+    def _suited(self, arms: list[Arm], network: nn.Module) -> list[Arm]:
+        """The arms, or with a warning those in place of what the network's layers do not allow."""
+        others = suited(arms, network)
+        pairs = {arm.penalty: other.penalty for arm, other in zip(arms, others, strict=True)}
+        for penalty, other in pairs.items():
+            if other != penalty:
+                warnings.warn(
+                    f"the penalty '{penalty}' is for a plain chain of layers, which this network is not; "
+                    f"'{other}', which is for any network, takes its place",
+                    UserWarning,
+                    stacklevel=4,
+                )
+        return others
+
     def _trained(self, outputs: int) -> list[Any] | None:
         if not self.prefit:
             return None
@@ -399,8 +424,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         return [Teacher(self.teacher, output, outputs, self._names) for output in range(outputs)]
 
-    def _take(self, best: list[Attempt], found: list[list[Attempt]]) -> None:
-        """Keep what a fit came to."""
+    def _take(self, by_target: list[list[Attempt]]) -> None:
+        """Keep what a fit came to: each target's attempts, the best one first."""
+        best = [attempts[0] for attempts in by_target]
         symbols = {name: Symbol(name) for name in self._names}
         fields = [attempt.fields for attempt in best]
         self._expressions = [parse(each["formula"], symbols) for each in fields]
@@ -411,7 +437,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.teacher_ = self._shaped([attempt.teacher for attempt in best])
         self.smoothness_ = self._shaped([{k: each.get(k) for k in SMOOTHNESS} for each in fields])
         self.pareto_front_ = self._shaped([_front(each["front"]) for each in fields])
-        self.strengths_ = self._shaped([_curve(attempts) for attempts in found])
+        self.strengths_ = self._shaped([_curve(attempts) for attempts in by_target])
 
     def _shaped(self, values: list[Any]) -> Any:
         """One value an output; the value itself for a target of one dimension."""

@@ -16,10 +16,11 @@ from smoothray.metrics.smoothness import largest_gradient, mean_squared_jacobian
 from smoothray.penalties import find_penalty
 from smoothray.study.settings import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
+from smoothray.teachers.defaults import Training
 from smoothray.teachers.device import choose_device
 from smoothray.teachers.fitted import Teacher
 from smoothray.teachers.mlp import MLP
-from smoothray.teachers.training import Rows, Training
+from smoothray.teachers.training import Rows
 
 
 def teach(
@@ -32,7 +33,7 @@ def teach(
 ) -> list[TeacherOutputs | Failure]:
     """Train `ensemble` networks for each trial at its strength, all in one bank.
 
-    Returns a outputs per trial, or the reason why its teacher failed.
+    Returns each trial's outputs, or a Failure where its teacher failed.
     """
     all_outputs, _ = teach_bank(trials, penalty, strengths, ensemble, augments, settings)
     # A study chooses nothing by gradients, and they may be large.
@@ -149,8 +150,8 @@ def outputs_of(
     x, y = trial.x_scaler, trial.y_scaler
 
     def slopes_on(rows: Array) -> Array | None:
-        found = teacher.gradients(rows)
-        return None if found is None else found * x.scale / y.scale
+        gradients = teacher.gradients(rows)
+        return None if gradients is None else gradients * x.scale / y.scale
 
     outputs = {part: y.transform(teacher.predict(rows)) for part, rows in trial.raw.items()}
     new = {k: y.transform(teacher.predict(x.inverse(trial.new_points(k)))) for k in augments if k}
@@ -161,7 +162,7 @@ def outputs_of(
         held = {part: slopes_on(rows) for part, rows in places.items()} if with_slopes else {}
     except TeacherError:
         gradients, held = None, {}
-    slopes = {part: found for part, found in held.items() if found is not None}
+    slopes = {part: values for part, values in held.items() if values is not None}
     return TeacherOutputs(
         outputs,
         new,

@@ -21,8 +21,9 @@ ROWS_AT_ONCE = 4096
 def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str, float]:
     """How smooth a torch module or a SymPy expression is on rows X (n, d), in their own units.
 
-    function: a module that maps (n, d) to (n,) or (n, outputs), of which `output` is the column; or an
-        expression in the names of X's columns, or in x0, x1, ... where X has none.
+    function: a module that maps (n, d) to (n,) or (n, outputs), of which `output` is the column; a
+        distiller's `teacher_`; or an expression in the names of X's columns, or in x0, x1, ... where X has
+        none.
 
     Returns `jacobian`, the mean squared norm of the gradient, and `gradient_max`, its largest norm (a lower
     bound of the Lipschitz constant), over the rows where the gradient is finite, and `undefined`, the
@@ -34,7 +35,6 @@ def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str
     >>> measure_smoothness(3 * Symbol("x0"), [[0.0], [1.0]])
     {'jacobian': 9.0, 'gradient_max': 3.0, 'undefined': 0}
     """
-    function = getattr(function, "module", None) or function  # of a distiller's teacher_
     columns = getattr(X, "columns", None)
     names = None if columns is None else [str(name) for name in columns]
     rows = np.asarray(X, dtype=np.float64)
@@ -44,6 +44,8 @@ def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str
         values, gradients = value_and_gradient(function, rows, names)
     elif hasattr(function, "parameters") and hasattr(function, "forward"):
         values, gradients = gradients_of(function, rows, output)
+    elif hasattr(function, "value_and_gradient"):  # a teacher
+        values, gradients = function.value_and_gradient(rows)
     else:
         raise SmoothrayError(
             "smoothness is measured of a torch module or a SymPy expression, not of "
@@ -83,14 +85,14 @@ def gradients_of(
     with _in_use(module), torch.enable_grad():
         for rows in _parts(module, X):
             rows.requires_grad_()
-            found = _column(module(rows), rows, output, outputs)
-            if not found.requires_grad:
+            value = _column(module(rows), rows, output, outputs)
+            if not value.requires_grad:
                 raise TeacherError(
                     "the module's outputs have no gradient (its forward detaches them, or runs under no_grad)"
                 )
-            (slope,) = torch.autograd.grad(found.sum(), rows, allow_unused=True)
+            (slope,) = torch.autograd.grad(value.sum(), rows, allow_unused=True)
             slope = torch.zeros_like(rows) if slope is None else slope
-            values.append(found.detach().double().cpu().numpy())
+            values.append(value.detach().double().cpu().numpy())
             gradients.append(slope.double().cpu().numpy())
     return np.concatenate(values), np.concatenate(gradients)
 
@@ -120,15 +122,15 @@ def _parts(module: Any, X: Array) -> Iterator[Any]:
         yield rows.to(like.dtype)
 
 
-def _column(found: Any, rows: Any, output: int, outputs: int | None) -> Any:
-    if found.ndim == 2 and found.shape[1] == (outputs or found.shape[1]):
-        found = found[:, output]
-    if found.shape != (len(rows),):
+def _column(values: Any, rows: Any, output: int, outputs: int | None) -> Any:
+    if values.ndim == 2 and values.shape[1] == (outputs or values.shape[1]):
+        values = values[:, output]
+    if values.shape != (len(rows),):
         raise TeacherError(
             f"the module must map {tuple(rows.shape)} to ({len(rows)},) or "
-            f"({len(rows)}, {outputs or 'outputs'}), not to {tuple(found.shape)}"
+            f"({len(rows)}, {outputs or 'outputs'}), not to {tuple(values.shape)}"
         )
-    return found
+    return values
 
 
 def mean_squared_jacobian(gradients: Array) -> float:

@@ -39,6 +39,9 @@ class OperonStudent(Student):
         "thorough": {"population_size": 1200, "generations": 300, "optimizer_iterations": 1},
     }
 
+    def warm_up(self) -> None:
+        import pyoperon.sklearn  # noqa: F401  (seconds, where scikit-learn is to be loaded too)
+
     def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
         from pyoperon.sklearn import SymbolicRegressor
 

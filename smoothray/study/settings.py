@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from smoothray.errors import StudyError
 from smoothray.penalties import find_penalty
 from smoothray.seeds import generator
+from smoothray.teachers.defaults import ACTIVATION, HIDDEN, Training
 
 Selection = Literal["fidelity", "accuracy", "native"]
 
@@ -110,20 +111,27 @@ class TeacherSettings(Strict):
     """How teachers are built and trained."""
 
     hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
-        default=(64, 64), min_length=1, description="Widths of the hidden layers."
+        default=HIDDEN, min_length=1, description="Widths of the hidden layers."
     )
     activation: Literal["tanh", "relu", "softplus"] = Field(
-        default="tanh", description="What stands between the layers."
+        default=ACTIVATION, description="What stands between the layers."
     )
-    steps: int = Field(default=2000, ge=10, description="Gradient steps at most.")
+    steps: int = Field(default=Training.steps, ge=10, description="Gradient steps at most.")
     learning_rate: float = Field(
-        default=5e-3, gt=0, le=1, description="Adam's, with a cosine decay to a hundredth."
+        default=Training.learning_rate,
+        gt=0,
+        le=1,
+        description="Adam's, with a cosine decay to a hundredth.",
     )
     patience: int = Field(
-        default=400, ge=10, description="Steps without a better validation loss before stopping."
+        default=Training.patience,
+        ge=10,
+        description="Steps without a better validation loss before stopping.",
     )
     batch_size: int = Field(
-        default=1024, ge=8, description="Rows in a step; smaller training sets are used whole."
+        default=Training.batch_size,
+        ge=8,
+        description="Rows in a step; smaller training sets are used whole.",
     )
     ensemble: Axis = Field(
         default=(1,), description="Networks a trial, whose mean is the teacher; a list is an axis."

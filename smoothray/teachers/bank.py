@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from smoothray.penalties import Penalty
+from smoothray.teachers.defaults import Training
 from smoothray.teachers.evaluate import Parameters
 from smoothray.teachers.layers import chain_weights, refuse_unsuitable
-from smoothray.teachers.training import Rows, Trained, Training, train_together
+from smoothray.teachers.training import Rows, Trained, train_together
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ class Bank(Trained):
     @torch.no_grad()
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, n, d) -> (B, n), (B, n, d)."""
-        found = []
+        pairs = []
         for part in self._parts(x):
             value, gradient = self.evaluator.value_and_gradient(*part)
-            found.append((value, gradient.clone()))
-        values, gradients = zip(*found, strict=True)
+            pairs.append((value, gradient.clone()))
+        values, gradients = zip(*pairs, strict=True)
         return torch.cat(values), torch.cat(gradients)
 
     def _parts(self, x: Tensor) -> Iterator[tuple[Parameters, Tensor]]:

@@ -13,10 +13,11 @@ from smoothray.datasets import Scaler, TargetScaler
 from smoothray.errors import TeacherError
 from smoothray.penalties import PENALTIES, find_penalty, try_penalty
 from smoothray.teachers.bank import train_bank
+from smoothray.teachers.defaults import Training
 from smoothray.teachers.device import choose_device
 from smoothray.teachers.fitted import factory_of
 from smoothray.teachers.layers import chain_layers
-from smoothray.teachers.training import Rows, Training, one_thread
+from smoothray.teachers.training import Rows, one_thread
 
 
 def smooth_finetune(
@@ -28,7 +29,7 @@ def smooth_finetune(
     *,
     steps: int = 500,
     learning_rate: float = 1e-3,
-    batch_size: int = 1024,
+    batch_size: int = Training.batch_size,
     random_state: int = 0,
     device: str = "auto",
 ) -> nn.Module:
@@ -89,9 +90,9 @@ def smooth_finetune(
         )
     trained = bank.module(0)
     if ends:
-        found = _linear_ends(trained)
-        assert found is not None
-        _unfold(*found, *scalers)
+        trained_ends = _linear_ends(trained)
+        assert trained_ends is not None
+        _unfold(*trained_ends, *scalers)
     else:
         assert isinstance(trained, _Standardised)
         trained = trained.network

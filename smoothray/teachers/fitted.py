@@ -13,11 +13,7 @@ from torch import Tensor, nn
 
 from smoothray.datasets import Scaler, TargetScaler
 from smoothray.errors import TeacherError
-from smoothray.metrics.smoothness import (
-    Array,
-    gradients_of,
-    values_of,
-)
+from smoothray.metrics.smoothness import Array, gradients_of, values_of
 
 
 class Teacher:
@@ -43,9 +39,9 @@ class Teacher:
         if self.names is not None and hasattr(self.function, "feature_names_in_"):
             rows = pd.DataFrame(X, columns=list(self.names))
         try:
-            found = getattr(self.function, "predict", self.function)(rows)
-            found = found.detach() if isinstance(found, Tensor) else found
-            values = np.asarray(found, dtype=np.float64)
+            predicted = getattr(self.function, "predict", self.function)(rows)
+            predicted = predicted.detach() if isinstance(predicted, Tensor) else predicted
+            values = np.asarray(predicted, dtype=np.float64)
         except Exception as error:  # whatever a user's own function raises
             raise TeacherError(
                 f"the teacher cannot predict on {len(X)} rows of {X.shape[1]} columns: "
@@ -73,11 +69,16 @@ class Teacher:
 
         Raises TeacherError for a module that gives none.
         """
-        return (
-            None
-            if self.module is None
-            else gradients_of(self.module, X, self.output, self.outputs)[1]
-        )
+        return None if self.module is None else self.value_and_gradient(X)[1]
+
+    def value_and_gradient(self, X: Array) -> tuple[Array, Array]:
+        """Predictions (n,) and their derivatives (n, d) by the inputs, finite or not.
+
+        Raises TeacherError for a function that is not of torch, or a module that gives none.
+        """
+        if self.module is None:
+            raise TeacherError("the teacher is no torch module, so it has no gradients")
+        return gradients_of(self.module, X, self.output, self.outputs)
 
 
 class InDataUnits(nn.Module):

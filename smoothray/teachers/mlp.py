@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smoothray.teachers.defaults import ACTIVATION, HIDDEN
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -104,7 +106,7 @@ class MLP(nn.Module):
     """Linear layers with one activation between them: (n, d) -> (n,)."""
 
     def __init__(
-        self, in_features: int, hidden: Sequence[int] = (64, 64), activation: str = "tanh"
+        self, in_features: int, hidden: Sequence[int] = HIDDEN, activation: str = ACTIVATION
     ) -> None:
         super().__init__()
         self.activation = activation

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,24 +13,12 @@ from torch import Tensor, nn
 
 from smoothray.errors import TeacherError
 from smoothray.penalties import Network, Penalty
+from smoothray.teachers.defaults import Training
 from smoothray.teachers.evaluate import Evaluator, Parameters
 from smoothray.teachers.layers import chain_weights
 
 CHECK_EVERY = 10
 """Steps between looks at the validation loss."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a bank is trained. `steps` and `patience` count gradient steps."""
-
-    steps: int = 2000
-    learning_rate: float = 5e-3
-    patience: int = 400
-    batch_size: int = 1024
-    """Rows in a step; where the training set is not larger, every step sees all of it."""
-    keep: Literal["best", "last"] = "best"
-    """Which weights are kept: those of the best validation loss, or the last ones."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +219,7 @@ class _Run:
         ]
 
     def _adam(self, gradients: Sequence[Tensor], step: int) -> None:
+        # torch.optim's functional Adam is no faster and rounds otherwise: old records would not repeat.
         values, slopes = [self.state[name] for name in self.trainable], list(gradients)
         mean, square = list(self.mean.values()), list(self.square.values())
         torch._foreach_lerp_(mean, slopes, 1 - BETA_1)
