@@ -160,10 +160,12 @@ def test_light_commands_load_nothing_heavy(program):
 
 
 def test_scheduling_loads_ray_but_not_torch():
-    assert loaded("import smoothray.scheduling.runner, smoothray.scheduling.tuning") == ["ray"]
+    assert loaded("import smoothray.scheduling.run") == ["ray"]
 
 
-@pytest.mark.parametrize("module", ["desk", "arm_trial"])
-def test_the_processes_that_only_wait_load_little(module):
-    program = f"import sys, smoothray.scheduling.{module}; sys.exit('smoothray.study.plan' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+@pytest.mark.parametrize("module", ["pool", "students", "recording", "trial"])
+def test_each_process_loads_what_it_needs(module):
+    heavy = ("sympy", "torch", "mlflow", "optuna", "sklearn")
+    program = f"import sys, smoothray.scheduling.{module}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from ray.exceptions import RayError
 
 from smoothray.commands.run import load_datasets
 from smoothray.scheduling.run import StudyRun
@@ -57,8 +59,9 @@ class Watched:
         self.thread.start()
 
     def _collect(self) -> None:
-        for score in self.run.scores():
-            self.scores.append(score)
+        with contextlib.suppress(RayError):  # when the test ends the study
+            for score in self.run.scores():
+                self.scores.append(score)
 
     def until(self, condition: Any, seconds: float = 200) -> None:
         deadline = time.monotonic() + seconds
@@ -89,8 +92,12 @@ def test_nodes_that_join_while_a_study_runs_get_work_and_nodes_that_leave_cost_n
     watched.until(lambda: watched.busy() == 14)
     for node in nodes:
         cluster.remove_node(node, allow_graceful=False)
-    watched.run.close()  # what is under way is given up: seen is seen
+    time.sleep(
+        8
+    )  # until Ray has noticed: their students are missed, and replaced where there are cores
+    watched.until(lambda: watched.busy() == 2)
     assert ray.get(watched.run.pool.state.remote())["problem"] is None
+    watched.run.close()  # what is under way is given up
     assert not [score for score in watched.scores if score.value is None]
 
 
@@ -98,9 +105,10 @@ def trials_by_node() -> dict[str, int]:
     """How many of Tune's trials have a process on each node."""
     from ray._private.state import state
 
+    ours = ("StudentPool", "StudentActor", "RecorderActor")
     counts: dict[str, int] = {}
     for actor in state.actor_table(None).values():
-        if "TeacherTrial" in actor["ActorClassName"] and actor["State"] == "ALIVE":
+        if actor["ActorClassName"] not in ours and actor["State"] == "ALIVE":
             node = actor["Address"]["NodeID"]
             counts[node] = counts.get(node, 0) + 1
     return counts
@@ -109,7 +117,6 @@ def trials_by_node() -> dict[str, int]:
 def test_teachers_go_to_the_nodes_with_gpus_which_they_share(cluster):
     """Ray is told of a GPU that is not there: teachers train on processors, but where it would be."""
     gpu_node = cluster.add_node(num_cpus=1, num_gpus=1)
-    ray.util.get_current_placement_group()
     name = gpu_node.node_id
     quick = {"options": {"population_size": 100, "generations": 20}}
     grid = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
@@ -125,7 +132,7 @@ def test_teachers_go_to_the_nodes_with_gpus_which_they_share(cluster):
         time.sleep(0.05)
     records = watched.records()
     assert len(records) == 2 * 8 * 4 and {r["status"] for r in records} == {"ok"}
-    assert max(count.get(name, 0) for count in seen) == 2  # two halves of one GPU
+    assert max(count.get(name, 0) for count in seen) == 2
     assert 0 < max(used) <= 1
     results = watched.run.results.get_dataframe()
     shares = results.groupby("config/penalty")["config/gpu"].unique()

@@ -253,7 +253,7 @@ def test_deaths_on_nodes_that_were_lost_are_no_sign_of_the_fit(dataset):
         fit = fit_of(0, dataset)
         fit.deaths = ["a lost node"] * 5
         pool._answers[fit.key] = asyncio.get_running_loop().create_future()
-        await pool._died(fit, "another", ray.exceptions.RayError("gone"))
+        await pool._died(fit, "another")
         record = await pool._answers[fit.key]
         assert record["status"] == "ok"
 

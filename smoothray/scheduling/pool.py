@@ -59,6 +59,8 @@ class StudentPool:
         self._start = lambda: Student(start(students, seed))
         self._may_grow = may_grow
         self._cores = 1
+        self._alive: set[str] = set()
+        self._lost: set[str] = set()
         self._expected = 0
         self._queue: deque[Fit] = deque()
         self._answers: dict[Key, asyncio.Future[Record]] = {}
@@ -98,12 +100,17 @@ class StudentPool:
         }  # fmt: skip
 
     async def _keep_up(self) -> None:
-        """See how many cores there are: nodes come and go."""
         while True:
-            resources = await asyncio.to_thread(ray.cluster_resources)
-            self._cores = max(1, int(resources.get("CPU", 1)))
+            await self._look()
             await self._grow()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        """See what nodes there are, and how many cores they have: they come and go."""
+        alive = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+        self._cores = max(1, int(sum(node["Resources"].get("CPU", 0) for node in alive)))
+        before, self._alive = self._alive, {node["NodeID"] for node in alive}
+        self._lost |= before - self._alive
 
     async def _put(self, fit: Fit, first: bool = False) -> None:
         async with self._news:
@@ -149,6 +156,7 @@ class StudentPool:
     async def _begin(self, student: Student) -> bool:
         """Wait until a student is ready. False where it cannot start; where no core is free it waits on."""
         ready = asyncio.ensure_future(_of(student.handle.ready.remote()))
+        lost = len(self._lost)
         waited = 0.0
         while waited < START_SECONDS:
             done, _ = await asyncio.wait([ready], timeout=LOOK_SECONDS)
@@ -156,20 +164,22 @@ class StudentPool:
                 try:
                     student.at_first, student.node = ready.result()
                 except RayError as error:
-                    return self._failed_start(str(error))
+                    await self._look()
+                    if len(self._lost) == lost:
+                        self._failed_start(str(error))
+                    return False  # what a lost node took with it is no sign that none can start
                 self._failed_starts = 0
                 return True
             if self._ready < self._cores:
                 waited += LOOK_SECONDS
         ready.cancel()
-        return self._failed_start(f"one was not ready after {START_SECONDS:g} s")
+        self._failed_start(f"one was not ready after {START_SECONDS:g} s")
+        return False
 
-    def _failed_start(self, reason: str) -> bool:
+    def _failed_start(self, reason: str) -> None:
         self._failed_starts += 1
-        # A lost node takes all that were starting on it; they are no sign that none can start.
         if self._failed_starts > DEATHS_ALLOWED + len(self._students):
             self._problem = f"student actors cannot start here: {reason}"
-        return False
 
     async def _next(self) -> Fit:
         async with self._news:
@@ -198,20 +208,19 @@ class StudentPool:
         except RayTaskError as error:
             self._answer(fit, failed(fit.blank, f"the fit could not run: {error.cause}"))
             return True
-        except RayError as error:
+        except RayError:
             # Whatever else Ray reports, a lost node or the end of memory, the student is gone.
-            await self._died(fit, student.node, error)
+            await self._died(fit, student.node)
             return False
         student.fits += 1
         self._answer(fit, record)
         return True
 
-    async def _died(self, fit: Fit, node: str, error: RayError) -> None:
+    async def _died(self, fit: Fit, node: str) -> None:
         fit.deaths.append(node)
-        nodes = await asyncio.to_thread(ray.nodes)
-        alive = {each["NodeID"] for each in nodes if each["Alive"]}
+        await self._look()
         # Those that a lost node took with it are no sign of what the fit does to its process.
-        deaths = sum(place in alive for place in fit.deaths)
+        deaths = sum(place in self._alive for place in fit.deaths)
         if deaths <= DEATHS_ALLOWED:
             await self._put(fit, first=True)
             return

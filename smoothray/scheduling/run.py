@@ -171,7 +171,8 @@ class StudyRun:
     def close(self) -> None:
         """End Tune; what it has under way is given up."""
         self._ended.event.set()
-        self._thread.join(5.0)
+        ray.kill(self.pool)  # so that no trial waits for its fits
+        self._thread.join(10.0)
 
     def _tune(self) -> None:
         try:
