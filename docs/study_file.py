@@ -20,7 +20,7 @@ from smoothray.study.settings import Strengths, StudentSettings, TeacherSettings
 FILE = Path(__file__).with_name("study-file.md")
 TEXT = """# The study file
 
-<!-- Written by docs/study_file.py from the models in smoothray/study.py and smoothray/settings.py. -->
+<!-- Written by docs/study_file.py from the models in smoothray/study/. -->
 
 A study is one YAML file. What stands in it is checked before anything runs: an unknown key, a data set that
 is not there or a value out of range ends the command with a line that says what to write.

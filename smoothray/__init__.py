@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from smoothray.students import RawFormula, Student
     from smoothray.teachers.finetune import smooth_finetune
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "PENALTIES",
     "Network",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smoothray import __version__
 from smoothray.study.plan import Key
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
@@ -104,7 +104,7 @@ def new_record(
         "student": key.student,
         "trial": key.trial,
         **{f"n_{part}": sizes[part] for part in _PARTS},
-        "version": importlib.metadata.version("smoothray"),
+        "version": __version__,
         "versions": versions or None,
         "status": "ok",
         "selection": selection,

@@ -9,6 +9,10 @@ from smoothray.records.schema import Record
 from smoothray.study.plan import Key
 
 
+class StudyEnded(Exception):
+    """Nothing is fitted any more."""
+
+
 class LostOutputs(Exception):
     """What a teacher says was lost with its process before a fit could begin."""
 

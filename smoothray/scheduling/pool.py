@@ -13,7 +13,7 @@ from ray.exceptions import ObjectLostError, RayError, RayTaskError
 
 from smoothray.records.schema import Record, failed
 from smoothray.scheduling.cluster import LOOK_SECONDS
-from smoothray.scheduling.fit import Fit, LostOutputs
+from smoothray.scheduling.fit import Fit, LostOutputs, StudyEnded
 from smoothray.scheduling.students import start_student
 from smoothray.study.plan import Key
 from smoothray.study.settings import StudentSettings
@@ -71,6 +71,7 @@ class StudentPool:
         self._busy = 0
         self._failed_starts = 0
         self._problem: str | None = None
+        self._closed = False
         self._watch: asyncio.Task[None] | None = None
 
     async def expect(self, fits: int) -> None:
@@ -83,6 +84,8 @@ class StudentPool:
 
         One that is asked for again, by a process that took the place of a lost one, is done once.
         """
+        if self._closed:
+            raise StudyEnded
         if fit.key not in self._answers:
             self._answers[fit.key] = asyncio.get_running_loop().create_future()
             await self._put(fit)
@@ -98,6 +101,15 @@ class StudentPool:
             "students": len(self._students), "ready": self._ready, "busy": self._busy,
             "waiting": len(self._queue), "problem": self._problem,
         }  # fmt: skip
+
+    async def close(self) -> None:
+        """End all students, and what waits for them."""
+        self._closed = True
+        for task in [*self._students, *filter(None, [self._watch])]:
+            task.cancel()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(StudyEnded())
 
     async def _keep_up(self) -> None:
         while True:
@@ -124,7 +136,9 @@ class StudentPool:
     async def _grow(self) -> None:
         ahead = max(4, self._cores) if self._may_grow else 0
         wanted = max(self._busy + len(self._queue), self._expected)
-        while len(self._students) < min(wanted, self._cores + ahead) and not self._problem:
+        while len(self._students) < min(wanted, self._cores + ahead) and not (
+            self._problem or self._closed
+        ):
             task = asyncio.create_task(self._serve(self._start()))
             self._students.add(task)
             task.add_done_callback(self._ended)

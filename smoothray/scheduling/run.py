@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,8 @@ class StudyRun:
     def close(self) -> None:
         """End Tune; what it has under way is given up."""
         self._ended.event.set()
-        ray.kill(self.pool)  # so that no trial waits for its fits
+        with suppress(RayError):
+            ray.get(self.pool.close.remote(), timeout=5.0)  # so that no trial waits for its fits
         self._thread.join(10.0)
 
     def _tune(self) -> None:

@@ -18,6 +18,7 @@ DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # those of what is given up when a study ends
     "RAY_task_oom_retries": "4",  # by default a task without memory is tried for ever
     "RAY_NUM_REDIS_GET_RETRIES": "5",  # seconds that a head which refuses us is asked again
 }

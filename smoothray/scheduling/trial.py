@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from smoothray.distillation.trial import Trial
 from smoothray.errors import Failure
 from smoothray.records.schema import Record, failed, new_record
 from smoothray.scheduling.cluster import TEACHER_CORES
-from smoothray.scheduling.fit import Fit, LostOutputs
+from smoothray.scheduling.fit import Fit, LostOutputs, StudyEnded
 from smoothray.search.board import blocks
 from smoothray.study import Study
 from smoothray.study.plan import Job, Key, Setting
@@ -74,8 +75,13 @@ class TeacherTrial(Trainable):
             todo = ray.get(shared.recorder.todo.remote(wanted))
             if todo:
                 break
-        for job in todo:
-            self._do(job)
+        try:
+            for job in todo:
+                self._do(job)
+        except RayTaskError as error:
+            if isinstance(error.cause, StudyEnded):
+                return {"score": math.nan, "trials": 0, "done": True}
+            raise
         summary = ray.get(shared.recorder.summary.remote(wanted))
         return {**summary, "trials": look, "done": look == looks[-1]}
 

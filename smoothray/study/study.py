@@ -82,10 +82,11 @@ class Study(Strict):
     )
     scheduler: Literal["none", "asha", "race"] = Field(
         default="none",
-        description="Whether arms may stop early, after each of `blocks` of trials: those that a paired test "
-        "shows not to be better than the best of the same data set and penalty, and those not in its better "
-        "half (race), or those not in its best third (asha). Baselines and what is left at the end get "
-        "all trials.",
+        description="Whether teacher settings may stop early, after each of `blocks` of trials: those that a "
+        "paired test shows not to be better than the best of the same data set and penalty, and those not in "
+        "its better half (race); or those not in its best third so far (asha: Ray Tune's, which looks after "
+        "the first of `blocks` and each three times as many). Baselines and what is left at the end get all "
+        "trials.",
     )
     blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(5, 10, 20), description="Trials after which `scheduler` looks at an arm."
