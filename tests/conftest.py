@@ -6,10 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+
+from smoothray.study import Study
+from smoothray.study.plan import Key, arms, settings
 
 COMMAND = [sys.executable, "-c", "from smoothray.cli import main; main()"]
 OURS = ("MLFLOW_TRACKING_URI", "SMOOTHRAY_JOURNAL", "RAY_ADDRESS")
@@ -93,3 +96,14 @@ def at_work(doing: bytes = b"StudentActor.fit") -> list[int]:
         return pid == os.getpid()
 
     return [p for p, title in titles.items() if doing in title and ours(p)]
+
+
+def all_keys(study: Study, datasets: Iterable[str], trials: int) -> list[Key]:
+    """Every trial of a study on these data sets."""
+    students = [student.name for student in study.students]
+    return [
+        key
+        for dataset in datasets
+        for setting in settings(dataset, arms(study, dataset))
+        for key in setting.keys(students, trials)
+    ]

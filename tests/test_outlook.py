@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from conftest import all_keys as keys
 
 from smoothray.commands.estimate import Costs, estimate, measure, recorded_costs, training_rows
 from smoothray.commands.run import load_datasets
 from smoothray.records.schema import new_record
 from smoothray.study import parse_study
-from smoothray.study.plan import jobs, keys
+from smoothray.study.plan import jobs
 
 SMALL = """
 name: small

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from conftest import all_keys as keys
+
 from smoothray.records.schema import new_record
 from smoothray.study import Study, parse_study
-from smoothray.study.plan import Arm, Job, Key, arms, jobs, keys
+from smoothray.study.plan import Arm, Job, Key, arms, jobs
 
 SIZES = {"train": 3, "val": 1, "test": 1}
 
@@ -86,7 +88,7 @@ def test_one_bank_for_all_trials_students_and_augmentations():
     ]  # fmt: skip
     assert all(job.trials == (0, 1, 2) for job in found)
     assert [len(job.fits) for job in found] == [12, 6, 12, 12]
-    assert found[0].augments == (0, 2)
+    assert found[0].bank == (0, 1, 2) and found[1].bank == ()
     assert sorted(map(str, done(found))) == sorted(map(str, wanted))
 
 

@@ -155,17 +155,6 @@ def settings(dataset: str, arms: Iterable[Arm]) -> list[Setting]:
     return [Setting(dataset, *teacher, tuple(points)) for teacher, points in augments.items()]
 
 
-def keys(study: Study, datasets: Iterable[str], trials: int) -> list[Key]:
-    """Every trial of the study on these data sets."""
-    return [
-        Key(dataset, arm, student.name, trial)
-        for dataset in datasets
-        for arm in arms(study, dataset)
-        for student in study.students
-        for trial in range(trials)
-    ]
-
-
 def jobs(
     wanted: Iterable[Key],
     recorded: Mapping[Key, Collection[int]],
