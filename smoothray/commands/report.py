@@ -9,8 +9,10 @@ from smoothray.errors import StudyError
 from smoothray.study.study import study_name
 
 
-def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -> None:
-    """Write a study's report, print its verdict and log it to the study's experiment.
+def report(
+    study: str, folder: Path | None = None, rule: str | None = None, per_trial: bool = False
+) -> Path:
+    """Write a study's report, print its verdict and log it to the study's experiment; the page's path.
 
     study: a study's file or name, or a Parquet file of records, whose report goes to no experiment.
 
@@ -54,6 +56,7 @@ def report(study: str, folder: Path | None, rule: str | None, per_trial: bool) -
     for line in written.lines:
         out.print(line, markup=False, soft_wrap=True)
     say(f"wrote {written.page} and {len(written.files) - 1} files of figures and tables beside it")
+    return written.page
 
 
 def _hint(from_file: bool) -> str:
