@@ -96,7 +96,7 @@ def _load(
 
     study = load_study(path, {key: value for key, value in overrides.items() if value is not None})
     given = {key: value for key, value in student.items() if value is not None}
-    raw = study.model_dump(mode="json")
+    raw = study.model_dump(mode="json", exclude={"datasets", "penalties"})
     if given:
         if len(study.students) > 1:
             raise StudyError(

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -59,7 +60,10 @@ ALL = "(all)"  # no data set is called so: brackets are not allowed in their nam
 
 
 class StudyProgress:
-    """One line per data set with what is done and the time left; silent where nobody looks."""
+    """One line per data set with what is done and the time left; silent where nobody looks.
+
+    In a notebook it is a widget.
+    """
 
     def __init__(self, totals: Counter[str], done: Counter[str]) -> None:
         self._bars = Progress(
@@ -71,7 +75,7 @@ class StudyProgress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=err,
-            disable=not err.is_terminal,
+            disable=not (err.is_terminal or _has_widgets()),
             speed_estimate_period=600,
         )
         names = list(totals)
@@ -100,6 +104,14 @@ class StudyProgress:
                 self._failures[name] += failed
                 note = f"{self._failures[name]} failed" if self._failures[name] else ""
                 self._bars.update(self._tasks[name], advance=1, note=note)
+
+
+def _has_widgets() -> bool:
+    """Whether this is a notebook that can show bars."""
+    if err.is_jupyter and find_spec("ipywidgets") is None:
+        say("To see the progress here: pip install ipywidgets")
+        return False
+    return err.is_jupyter
 
 
 def summary_table(summary: pd.DataFrame) -> Table:

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from smoothray.penalties import find_penalty
 from smoothray.records.journal import journal_folder
 from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder
-from smoothray.records.schema import Record, without_front
+from smoothray.records.schema import Record, as_frame, without_front
 from smoothray.search import Board, Score, Search
 from smoothray.study import Study
 from smoothray.study.plan import Key, jobs
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ray.tune import ResultGrid
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StudyResult:
     """What a run came to.
 
@@ -40,9 +40,18 @@ class StudyResult:
 
     study: Study
     wanted: list[Key]
-    rows: dict[Key, Record] = field(repr=False)
+    rows: dict[Key, Record]
     stopped: bool = False
-    tune: ResultGrid | None = field(default=None, repr=False)
+    tune: ResultGrid | None = None
+
+    def __repr__(self) -> str:
+        done = len(self.wanted) - self.missing
+        failures = sum(row["status"] == "failed" for row in self.rows.values())
+        return (
+            f"<study '{self.study.name}': {done} of {plural(len(self.wanted), 'trial')} recorded"
+            + (f", {failures} of them failed" if failures else "")
+            + (", stopped; the same call goes on>" if self.stopped else ">")
+        )
 
     @property
     def missing(self) -> int:
@@ -60,9 +69,7 @@ class StudyResult:
     @property
     def records(self) -> pd.DataFrame:
         """A row a trial, with the fields of a record but its front and bank."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self.rows.values())).drop(columns="bank", errors="ignore")
+        return as_frame(self.rows.values())
 
     def report(self, folder: Path | str | None = None) -> Path:
         """Write the study's report into a folder, `STUDY-report` by default; the path of its page."""
@@ -80,8 +87,11 @@ def run_study(
 ) -> StudyResult:
     """Run what is not recorded yet of a study, or of some of its data sets.
 
-    only: names of data sets. cores: of this machine, all by default. A call that was interrupted (Ctrl-C)
-    returns what there is; the same call goes on.
+    only: names of data sets. cores: of this machine, all by default. retry_failed: whether failed trials
+    are tried again. A call that was interrupted (Ctrl-C) returns what there is; the same call goes on.
+
+    Ray is the cluster that `RAY_ADDRESS` names, or else one of its own on this machine, which ends with the
+    call; where `ray.init()` was called before, it is that one, which goes on, and `cores` says nothing.
 
     Raises SmoothrayError for anything that the user can mend, before any work starts.
     """
@@ -129,8 +139,12 @@ def _work(
     stopped, rows, tune = False, None, None
     try:
         # Twice, since Ray puts a handler of its own in place of ours.
-        with interruptible(), ray_session(cores, study.modules(), say), interruptible() as stop:
-            run = StudyRun(study, search, datasets, identity, again, tune_folder(study.name))
+        with (
+            interruptible(),
+            ray_session(cores, study.modules(), say),
+            interruptible() as stop,
+            StudyRun(study, search, datasets, identity, again, tune_folder(study.name)) as run,
+        ):
             try:
                 with StudyProgress(totals, done) as progress:
                     for score in run.scores(stop.is_set):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from smoothray.datasets import from_file, from_function, from_pmlb, from_sklearn
-from smoothray.datasets.specs import DatasetSpec
+from smoothray.datasets.specs import DatasetSpec, checked_name
 from smoothray.datasets.table import Dataset, from_frame
 from smoothray.errors import DataError, did_you_mean
 from smoothray.plugins import is_module
@@ -102,30 +102,33 @@ def _parse_mapping(value: Mapping[str, object]) -> DatasetSpec:
             raise DataError(f"data set {dict(value)}: '{key}' is missing; write {FORMS[source]}")
     last = path.rpartition(":")[2] if source == "load" else Path(path).stem
     name = str(value.get("name") or re.sub(r"[^\w.\- ]+", "_", last)).strip()
-    if not name or re.search(r"[^\w.\- ]", name):
-        raise DataError(
-            f"data set name '{name}': use letters, digits, spaces and the signs _ - . alone"
-        )
-    return DatasetSpec(source, name, path, target)
+    return DatasetSpec(source, checked_name(name), path, target)
 
 
-def check_spec(spec: DatasetSpec) -> None:
+def check_spec(spec: DatasetSpec | Dataset) -> None:
     """Check that a data set is there, without downloading it or reading its rows.
+
+    Of one that is at hand already, the name alone: the rest was checked when it was made.
 
     Raises:
         DataError: an unknown name (the nearest is offered), a missing file or target column.
     """
-    SOURCES[spec.source].check(spec)
+    if isinstance(spec, Dataset):
+        checked_name(spec.name)
+    else:
+        SOURCES[spec.source].check(spec)
 
 
 def load_dataset(
-    spec: DatasetSpec, *, min_rows: int = 30, max_gap_fraction: float = 0.2
+    spec: DatasetSpec | Dataset, *, min_rows: int = 30, max_gap_fraction: float = 0.2
 ) -> Dataset:
-    """Load a data set, download it if need be, and check it as `from_frame` does.
+    """Load a data set, download it if need be, and check it as `from_frame` does; a Dataset is as it is.
 
     Raises:
         DataError: it cannot be had, read or used; the message says why and what to do.
     """
+    if isinstance(spec, Dataset):
+        return spec
     check_spec(spec)
     frame, target = SOURCES[spec.source].read(spec)
     return from_frame(

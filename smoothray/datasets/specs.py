@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from smoothray.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,12 @@ class DatasetSpec:
             target = f", target: {self.target}" if self.target else ""
             return f"{{{self.source}: {self.path}{target}, name: {self.name}}}"
         return f"{self.source}:{self.name}"
+
+
+def checked_name(name: str) -> str:
+    """The same name. Raises DataError where tables, files and records could not hold it."""
+    if not name or re.search(r"[^\w.\- ]", name):
+        raise DataError(
+            f"data set name '{name}': use letters, digits, spaces and the signs _ - . alone"
+        )
+    return name

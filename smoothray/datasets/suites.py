@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from smoothray.datasets.sources import parse_spec
 from smoothray.datasets.specs import DatasetSpec
+from smoothray.datasets.table import Dataset
 from smoothray.errors import DataError, did_you_mean
 
 SUITES: dict[str, tuple[str, ...]] = {
@@ -44,10 +45,12 @@ SUITES: dict[str, tuple[str, ...]] = {
 }
 
 
-def expand(
-    datasets: str | Mapping[str, object] | Sequence[str | Mapping[str, object]],
-) -> list[DatasetSpec]:
-    """The data sets of a study: one or a list of suites, texts and file mappings, mixed.
+Named = str | Mapping[str, object] | DatasetSpec | Dataset
+"""How an entry of a study's `datasets` may be written."""
+
+
+def expand(datasets: Named | Sequence[Named]) -> list[DatasetSpec | Dataset]:
+    """The data sets of a study: one or a list of suites, texts, file mappings and Datasets, mixed.
 
     Raises:
         DataError: an entry names neither a suite nor a data set, two data sets share a name, or
@@ -58,14 +61,16 @@ def expand(
     >>> len(expand("pmlb20"))
     20
     """
-    entries = [datasets] if isinstance(datasets, (str, Mapping)) else datasets
-    specs: dict[str, DatasetSpec] = {}
+    entries = (
+        [datasets] if isinstance(datasets, str | Mapping | DatasetSpec | Dataset) else datasets
+    )
+    specs: dict[str, DatasetSpec | Dataset] = {}
     for entry in entries:
         for spec in _specs(entry):
             if spec.name in specs:
                 raise DataError(
                     f"two data sets are named '{spec.name}': {specs[spec.name]} and {spec}; "
-                    "leave one out, or give a file a name of its own with 'name:'"
+                    "leave one out, or give one a name of its own with 'name'"
                 )
             specs[spec.name] = spec
     if not specs:
@@ -73,7 +78,9 @@ def expand(
     return list(specs.values())
 
 
-def _specs(entry: str | Mapping[str, object]) -> list[DatasetSpec]:
+def _specs(entry: Named) -> Sequence[DatasetSpec | Dataset]:
+    if isinstance(entry, Dataset):
+        return [entry]
     if isinstance(entry, str) and entry in SUITES:
         return [parse_spec(text) for text in SUITES[entry]]
     try:

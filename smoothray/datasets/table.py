@@ -14,14 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smoothray.datasets.columns import as_numbers, count, encode
+from smoothray.datasets.specs import checked_name
 from smoothray.errors import DataError, did_you_mean
 
 _UNNAMED = re.compile(r"^Unnamed: \d+$")  # what pandas calls a column without a name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """A checked data set.
+    """A checked data set; made of a table by `Dataset.from_frame`.
 
     Attributes:
         name: the short name used in seeds, records and tables.
@@ -39,6 +40,41 @@ class Dataset:
     target: str
     notices: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        n, d = self.X.shape
+        return f"<data set '{self.name}': {n} rows, {d} inputs, target '{self.target}'>"
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        target: str,
+        *,
+        name: str = "data",
+        min_rows: int = 30,
+        max_gap_fraction: float = 0.2,
+    ) -> Dataset:
+        """Check a table and turn it into numbers. The frame itself is left as it is.
+
+        Rows with gaps, empty and constant columns and a column that counts the rows are dropped;
+        categories are one-hot encoded. Each of these leaves a notice.
+
+        Args:
+            frame: n rows, one column per input and one for the target.
+            target: the column to predict.
+            name: what to call the data set; trials' splits and seeds hang on it.
+            min_rows: the fewest rows, after those with gaps are dropped.
+            max_gap_fraction: the largest share of rows with gaps, between 0 and 1.
+
+        Raises:
+            DataError: the table cannot be used; the message names the column and what to do.
+        """
+        checked_name(name)
+        try:
+            return _from_frame(frame, target, name, min_rows, max_gap_fraction)
+        except DataError as error:
+            raise DataError(f"data set '{name}': {error}") from error
+
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that change with any value, row order or name of the data."""
@@ -49,38 +85,14 @@ class Dataset:
         return digest.hexdigest()[:16]
 
 
-def from_frame(
-    frame: pd.DataFrame,
-    target: str,
-    *,
-    name: str = "data",
-    min_rows: int = 30,
-    max_gap_fraction: float = 0.2,
-) -> Dataset:
-    """Check a table and turn it into numbers. The frame itself is left as it is.
-
-    Rows with gaps, empty and constant columns and a column that counts the rows are dropped;
-    categories are one-hot encoded. Each of these leaves a notice.
-
-    Args:
-        frame: n rows, one column per input and one for the target.
-        target: the column to predict.
-        name: what to call the data set.
-        min_rows: the fewest rows, after those with gaps are dropped.
-        max_gap_fraction: the largest share of rows with gaps, between 0 and 1.
-
-    Raises:
-        DataError: the table cannot be used; the message names the column and what to do.
-    """
-    try:
-        return _from_frame(frame, target, name, min_rows, max_gap_fraction)
-    except DataError as error:
-        raise DataError(f"data set '{name}': {error}") from error
+from_frame = Dataset.from_frame
 
 
 def _from_frame(
     frame: pd.DataFrame, target: str, name: str, min_rows: int, max_gap_fraction: float
 ) -> Dataset:
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"a pandas frame is needed, not a {type(frame).__name__}")
     target = str(target).strip()
     names = column_names(list(frame.columns), target)
     frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smoothray import __version__
 from smoothray.study.plan import Key
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 _PARTS = ("train", "val", "test")
@@ -136,6 +139,13 @@ def in_order(records: Iterable[Record]) -> list[Record]:
         )  # fmt: skip
 
     return sorted(records, key=order)
+
+
+def as_frame(records: Iterable[Record], fronts: bool = False) -> pd.DataFrame:
+    """One row a record, in the order of `in_order`. fronts: whether with them, a list of members a row."""
+    left_out = {"bank"} if fronts else {"bank", "front"}
+    schema = pa.schema([field for field in SCHEMA if field.name not in left_out])
+    return pa.Table.from_pylist(in_order(records), schema=schema).to_pandas()
 
 
 def write_parquet(records: Iterable[Record], path: Path) -> None:

@@ -50,7 +50,7 @@ ASKED = 100_000
 
 
 class StudyRun:
-    """A study's search at work inside a `ray_session`.
+    """A study's search at work inside a `ray_session`; a context manager, at whose end its actors end.
 
     again: recorded keys that are to be done once more. folder: where Tune keeps its results.
 
@@ -88,7 +88,7 @@ class StudyRun:
         expected = sum(search.to_draw().values()) + len(search.open_keys())
         self.pool.expect.remote(expected)
         shared = Shared(
-            study,
+            study.model_copy(update={"datasets": tuple(datasets)}),  # the data go their own way
             {name: ray.put(dataset) for name, dataset in datasets.items()},
             {name: sizes(dataset, study.seed) for name, dataset in datasets.items()},
             {name: dataset.fingerprint for name, dataset in datasets.items()},
@@ -99,6 +99,7 @@ class StudyRun:
         self._shared = shared
         refused = ray.get(self.recorder.open.remote())
         if refused:
+            self.__exit__()
             raise StudyError(refused)
         self._seen = 0
         search.use(OptunaSuggests(study), self._keep)
@@ -175,6 +176,14 @@ class StudyRun:
         with suppress(RayError):
             ray.get(self.pool.close.remote(), timeout=5.0)  # so that no trial waits for its fits
         self._thread.join(10.0)
+
+    def __enter__(self) -> StudyRun:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        """End the actors, and with them the students: Ray may be the user's own, and go on."""
+        for actor in (self._shared.pool, self._shared.recorder):
+            ray.kill(actor)
 
     def _tune(self) -> None:
         try:

@@ -30,7 +30,7 @@ def ray_session(
     modules: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[None]:
-    """Connect to Ray, and leave it at the end.
+    """Connect to Ray, and leave it at the end; one that this process is connected to is used as it is.
 
     cores: how many to use of this machine, all by default; a cluster's are its own. modules: files and
     package folders that all processes of the session are to find, wherever they run. say: is told where the
@@ -42,6 +42,9 @@ def ray_session(
         os.environ.setdefault(name, value)
     import ray
 
+    if ray.is_initialized():
+        yield
+        return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if modules:
         options["runtime_env"] = {"py_modules": list(modules)}

@@ -93,6 +93,9 @@ def default_strengths(penalty: str, count: int = 5) -> tuple[float, ...]:
 
 
 def read_strengths(value: Any) -> Any:
+    value = (
+        value.tolist() if hasattr(value, "tolist") else value
+    )  # of NumPy, as np.logspace gives them
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float | str):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -30,11 +30,44 @@ from smoothray.study.settings import (
     read_strengths,
 )
 
+if TYPE_CHECKING:
+    from smoothray.datasets.suites import Named
+
+    GivenStrengths = Strengths | Mapping[str, Any] | Sequence[float] | float | None
+    GivenStudent = StudentSettings | Mapping[str, Any] | str
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Study(Strict):
-    """The whole grid: datasets × arms × students × trials."""
+    """The whole grid: datasets × arms × students × trials.
+
+    From Python its fields are keyword arguments, written as in a study file (`docs/study-file.md`).
+    Raises StudyError, a line for each thing that is wrong.
+
+    >>> study = Study(name="mine", datasets="offline", penalties=["jacobian"], student="operon")
+    >>> study.students[0].name, study.penalties["jacobian"].values
+    ('operon', (0.001, 0.00562, 0.0316, 0.178, 1.0))
+    """
+
+    if TYPE_CHECKING:
+        # What may be written, which the validators make the fields' own types.
+        def __init__(
+            self,
+            *,
+            name: str,
+            datasets: Named | Sequence[Named],
+            trials: int = ...,
+            penalties: Sequence[str] | Mapping[str, GivenStrengths] = ...,
+            baselines: Sequence[Literal["none", "direct"]] = ...,
+            augment: int | Sequence[int] = ...,
+            teacher: TeacherSettings | Mapping[str, Any] = ...,
+            student: GivenStudent = ...,
+            students: Sequence[GivenStudent] = ...,
+            seed: int = ...,
+            scheduler: Literal["none", "asha", "race"] = ...,
+            blocks: Sequence[int] = ...,
+        ) -> None: ...
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
@@ -98,8 +131,6 @@ class Study(Strict):
         if not isinstance(raw, Mapping):
             return raw
         raw = dict(raw)
-        if isinstance(raw.get("datasets"), str | Mapping):
-            raw["datasets"] = [raw["datasets"]]
         if "student" in raw:
             if "students" in raw:
                 raise ValueError("give either 'student' or 'students', not both")
@@ -110,9 +141,21 @@ class Study(Strict):
         if isinstance(students, Sequence):
             raw["students"] = [{"name": s} if isinstance(s, str) else s for s in students]
         penalties = raw.get("penalties")
-        if isinstance(penalties, list) and all(isinstance(name, str) for name in penalties):
+        if isinstance(penalties, list | tuple) and all(isinstance(name, str) for name in penalties):
             raw["penalties"] = dict.fromkeys(penalties)
         return raw
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _one_or_a_list(cls, raw: Any) -> Any:
+        from smoothray.datasets import Dataset
+
+        entries = [raw] if isinstance(raw, str | Mapping | Dataset) or _is_frame(raw) else raw
+        if isinstance(entries, Sequence) and any(map(_is_frame, entries)):
+            raise ValueError(
+                "a frame needs a target; write smoothray.Dataset.from_frame(frame, target=COLUMN, name=NAME)"
+            )
+        return entries
 
     @field_validator("penalties", mode="before")
     @classmethod
@@ -152,6 +195,15 @@ class Study(Strict):
         if len(set(names)) < len(names):
             raise ValueError(f"each student may stand once under 'students', not {names}")
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_plain_words(cls, raw: Any, validate: Callable[[Any], Study]) -> Study:
+        """Stands last, around all others. Raises StudyError, a line for each thing that is wrong."""
+        try:
+            return validate(raw)
+        except ValidationError as error:
+            raise StudyError("\n".join(dict.fromkeys(_explain(error)))) from None
 
     def check(self, available: bool = True) -> None:
         """Raise what is wrong with the data sets, penalties and students, before any work starts.
@@ -222,11 +274,9 @@ def parse_study(raw: Mapping[str, Any], where: str = "study") -> Study:
     """A Study from plain values. Raises StudyError, a line for each thing that is wrong."""
     try:
         return Study.model_validate(raw)
-    except ValidationError as error:
-        lines = [f"{where}: {line}" for line in _explain(error)]
-        raise StudyError("\n".join(dict.fromkeys(lines))) from None
     except SmoothrayError as error:
-        raise StudyError(f"{where}: {error}") from None
+        lines = [f"{where}: {line}" for line in str(error).splitlines()]
+        raise StudyError("\n".join(lines)) from None
 
 
 def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
@@ -247,6 +297,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
 
 
 FORMS = {"model_type": "a mapping of its settings", "tuple_type": "a list"}
+
+
+def _is_frame(value: Any) -> bool:
+    return hasattr(value, "columns") and hasattr(value, "dtypes")
 
 
 def _lies_within(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
