@@ -165,6 +165,35 @@ def test_a_part_grows_and_what_was_there_stays(done, smoothray):
     assert {tuple(record["bank"]) for record in new} == {(), (2,)}
 
 
+def test_every_command_finds_a_study_by_its_name(done, main, monkeypatch):
+    monkeypatch.chdir(done)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{done}/mlflow.db")
+    for form in ("small", "small.yaml"):
+        for command in (["run", form], ["status", form], ["plan", form, "--seconds", 0]):
+            ended = main(*command)
+            assert ended.returncode == 0, ended.stderr
+        ended = main("export", form, "again.parquet")
+        assert ended.returncode == 0 and "of 'small'" in ended.stderr
+    for command in ("run", "status", "plan"):
+        ended = main(command, "smal")
+        assert ended.returncode == 2 and "smal" in ended.stderr and ended.stderr.count("\n") == 1
+
+
+def test_a_study_all_of_whose_fits_failed_says_why_and_is_no_success(new_place, smoothray):
+    folder = new_place("failing")
+    (folder / "failing.yaml").write_text(
+        "{datasets: [sklearn:iris], trials: 2, baselines: [direct], student: {timeout: 0.001}}"
+    )
+    ended = smoothray("run", "failing", cwd=folder)
+    assert ended.returncode == 1
+    assert "2 trials failed; --retry-failed tries them again:" in ended.stderr
+    assert "  2 × the fit passed its time limit of 0.001 s" in ended.stderr
+    assert "Every fit failed of direct on iris." in ended.stderr
+    ended = smoothray("status", "failing", cwd=folder)
+    assert ended.returncode == 0
+    assert "2 × the fit passed its time limit of 0.001 s" in ended.stdout
+
+
 def test_export_of_what_is_not_there(place, main):
     for arguments in (("nothing", "a.parquet"), ("nothing", "a.csv"), ("no.yaml", "a.parquet")):
         ended = main("export", *arguments)

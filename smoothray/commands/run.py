@@ -117,6 +117,7 @@ def run_study(
             rows = {key: without_front(records[key]) for key in wanted if key in records}
             return StudyResult(study, wanted, rows)
         done = Counter(key.dataset for key in search.known_keys() if board.has(key))
+        del records  # the recorder's own process reads them again
     return _work(study, search, datasets, recorder, again, done, cores)
 
 
@@ -135,7 +136,7 @@ def _work(
 
     totals = Counter(key.dataset for key in search.known_keys()) + search.to_draw()
     identity = recorder.identity
-    recorder.forget()  # the recorder's own process reads them again
+    recorder.forget()
     stopped, rows, tune = False, None, None
     try:
         # Twice, since Ray puts a handler of its own in place of ours.

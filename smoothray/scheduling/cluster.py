@@ -12,9 +12,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 LOOK_SECONDS = 2.0
 """Seconds between looks at the cluster: nodes come and go."""
-STUDENT_CORES, TEACHER_CORES = 0.98, 0.01
-"""A student works on a core for the whole study. What it leaves of it lets Ray place the teachers, two a core
-at most, beside students: neither kind of work may wait for the other."""
+STUDENT_CORES, TEACHER_CORES, PLACES = 0.98, 0.005, 4
+"""A student works on a core for the whole study. What it leaves of it lets Ray place the teachers beside
+students, PLACES on a core: neither kind of work may wait for the other."""
 
 
 class Cluster:
@@ -53,7 +53,7 @@ def teachers_at_once(cores: int, gpus: float, gpu_share: float, fits: int) -> in
     3
     """
     training = int(gpus / gpu_share) if gpus else max(1, cores // 2)
-    return 1 + max(-(-2 * cores // fits), 2 * training)
+    return min(1 + max(-(-2 * cores // fits), 2 * training), PLACES * cores)
 
 
 def here() -> dict[str, Any]:

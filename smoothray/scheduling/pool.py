@@ -77,7 +77,7 @@ class StudentPool:
     async def expect(self, fits: int) -> None:
         """Start students for fits that are to come, which takes seconds."""
         self._expected = fits
-        self._watch = self._watch or asyncio.create_task(self._keep_up())
+        self._begin_watch()
 
     async def fit(self, fit: Fit) -> Record:
         """The record of a fit, when it is done; a failed one where it comes to nothing.
@@ -86,13 +86,10 @@ class StudentPool:
         """
         if self._closed:
             raise StudyEnded
+        self._begin_watch()
         if fit.key not in self._answers:
             self._answers[fit.key] = asyncio.get_running_loop().create_future()
             await self._put(fit)
-        else:
-            for waiting in self._queue:
-                if waiting.key == fit.key:
-                    waiting.dataset, waiting.outputs = fit.dataset, fit.outputs
         return await asyncio.shield(self._answers[fit.key])
 
     async def state(self) -> dict[str, Any]:
@@ -110,6 +107,10 @@ class StudentPool:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(StudyEnded())
+
+    def _begin_watch(self) -> None:
+        # Not once for all: a pool that was lost and started again is asked for fits and nothing else.
+        self._watch = self._watch or asyncio.create_task(self._keep_up())
 
     async def _keep_up(self) -> None:
         while True:
@@ -168,27 +169,22 @@ class StudentPool:
             ray.kill(student.handle)
 
     async def _begin(self, student: Student) -> bool:
-        """Wait until a student is ready. False where it cannot start; where no core is free it waits on."""
-        ready = asyncio.ensure_future(_of(student.handle.ready.remote()))
+        """Wait until a student has a core and is ready; False where it cannot start."""
         lost = len(self._lost)
-        waited = 0.0
-        while waited < START_SECONDS:
-            done, _ = await asyncio.wait([ready], timeout=LOOK_SECONDS)
-            if done:
-                try:
-                    student.at_first, student.node = ready.result()
-                except RayError as error:
-                    await self._look()
-                    if len(self._lost) == lost:
-                        self._failed_start(str(error))
-                    return False  # what a lost node took with it is no sign that none can start
-                self._failed_starts = 0
-                return True
-            if self._ready < self._cores:
-                waited += LOOK_SECONDS
-        ready.cancel()
-        self._failed_start(f"one was not ready after {START_SECONDS:g} s")
-        return False
+        try:
+            await _of(student.handle.alive.remote())
+            ready = _of(student.handle.ready.remote())
+            student.at_first, student.node = await asyncio.wait_for(ready, START_SECONDS)
+        except TimeoutError:
+            self._failed_start(f"one was not ready after {START_SECONDS:g} s")
+            return False
+        except RayError as error:
+            await self._look()
+            if len(self._lost) == lost:
+                self._failed_start(str(error))
+            return False  # what a lost node took with it is no sign that none can start
+        self._failed_starts = 0
+        return True
 
     def _failed_start(self, reason: str) -> None:
         self._failed_starts += 1

@@ -13,7 +13,7 @@ import ray
 from smoothray.errors import StudyError
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import Record, without_front
-from smoothray.search.board import Score
+from smoothray.search.board import Score, arm_of
 from smoothray.study.plan import Arm, Job, Key, Teacher, jobs
 
 
@@ -39,6 +39,7 @@ class RecorderActor:
         self._settled = set(settled)
         self._again = set(again)
         self._news: list[Score] = []
+        self._broken: str | None = None
         self._banks: dict[Teacher, dict[Key, Collection[int]]] = defaultdict(dict)
         self._recorder = Recorder(study, identity, say=lambda text: None)
 
@@ -61,22 +62,31 @@ class RecorderActor:
 
     def add(self, record: Record) -> None:
         """Keep a record."""
-        self._recorder.add(record)
+        try:
+            self._recorder.add(record)
+        except OSError as error:
+            path = self._recorder.journal.path
+            self._broken = f"cannot write the journal {path}: {error.strerror}"
+            raise
         score = Score.of(record)
         self._again.discard(score.key)
         self._banks[score.key.teacher][score.key] = record["bank"]
         self._news.append(score)
 
     def decide(self, decision: Mapping[str, Any]) -> None:
-        """Keep what the search decided."""
+        """Keep what the search decided. A stopped arm gets no more trials."""
         self._recorder.decide(decision)
+        if decision["what"] == "stopped":
+            self._settled.add((decision["dataset"], arm_of(decision)))
 
     def settle(self, dataset: str, arms: Iterable[Arm]) -> None:
         """These arms get no more trials: their tables can be written."""
         self._settled |= {(dataset, arm) for arm in arms}
 
     def news(self, seen: int) -> list[Score]:
-        """The scores of what was recorded since there were `seen`."""
+        """The scores of what was recorded since there were `seen`. Raises StudyError if no more can be."""
+        if self._broken:
+            raise StudyError(self._broken)
         return self._news[seen:]
 
     def summary(self, keys: Iterable[Key]) -> dict[str, float]:

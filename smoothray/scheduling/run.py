@@ -19,7 +19,7 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
 import ray
 from ray import tune
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.tune import Stopper
 
 from smoothray.datasets import Dataset
@@ -32,7 +32,7 @@ from smoothray.scheduling.pool import StudentPool
 from smoothray.scheduling.recording import RecorderActor
 from smoothray.scheduling.scheduler import StudyScheduler
 from smoothray.scheduling.searcher import NotSaved, OptunaSuggests, StudySearcher
-from smoothray.scheduling.trial import Shared, TeacherTrial, resources, setting_of
+from smoothray.scheduling.trial import Shared, TeacherTrial, setting_of
 from smoothray.search import Score, Search
 from smoothray.study import Study
 from smoothray.study.plan import Key, Setting
@@ -114,7 +114,7 @@ class StudyRun:
         searcher = StudySearcher(self.search, self._room, self._gpu, self._settle, self._lost)
         trainable = tune.with_parameters(TeacherTrial, shared=self._shared)
         return tune.Tuner(
-            tune.with_resources(trainable, resources),
+            trainable,
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=StudyScheduler(self.search, self._refresh, self._room, self._gpu),
@@ -194,6 +194,10 @@ class StudyRun:
     def _news(self, seen: int) -> list[Score]:
         try:
             news: list[Score] = ray.get(self.recorder.news.remote(seen))
+        except RayTaskError as error:
+            raise StudyError(
+                f"{error.cause}; mend that, and start the same command again"
+            ) from None
         except RayError as error:
             raise StudyError(
                 f"the recorder's process died ({error}); start the same command again to go on"

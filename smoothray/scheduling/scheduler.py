@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,18 +46,26 @@ class StudyScheduler(NotSaved, FIFOScheduler):
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         self.refresh()
-        self._of(trial).on_trial_complete(tune_controller, trial, result)
+        self._of(trial).on_trial_complete(tune_controller, trial, {})
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         self._of(trial).on_trial_remove(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         self.refresh()
-        decision: str = self._of(trial).on_trial_result(tune_controller, trial, result)
         setting = setting_of(trial.config)
+        if result["trials"] not in self.search.board.blocks:
+            return TrialScheduler.STOP  # the study has ended
+        block = self.search.board.blocks.index(result["trials"])
+        # The score that a restart would find, over the trials that every student finished.
+        score = self.search.board.median(setting, block)
+        told = {"trials": result["trials"], "score": math.nan if score is None else score}
+        decision: str = self._of(trial).on_trial_result(tune_controller, trial, told)
         if decision == TrialScheduler.STOP:
-            block = self.search.board.blocks.index(result["trials"])
-            self.search.stop(setting, block, "not in the best third so far (ASHA)")
+            reason = (
+                "every trial failed" if score is None else "not in the best third so far (ASHA)"
+            )
+            self.search.stop(setting, block, reason)
         elif decision == TrialScheduler.PAUSE:
             self.search.waits(setting)
             self._paused[setting] = trial
@@ -96,6 +105,16 @@ class RaceScheduler(FIFOScheduler):
         return TrialScheduler.PAUSE
 
 
+class StudyAsha(ASHAScheduler):
+    """Tune's ASHA, which would have a trial without a score go on."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        if math.isnan(result["score"]):
+            return TrialScheduler.STOP
+        decision: str = super().on_trial_result(tune_controller, trial, result)
+        return decision
+
+
 def scheduler_of(search: Search, group: Group) -> TrialScheduler:
     """The scheduler of a group, which knows what earlier starts recorded."""
     if group.raced:
@@ -103,7 +122,7 @@ def scheduler_of(search: Search, group: Group) -> TrialScheduler:
     if search.study.scheduler != "asha" or group.penalty not in search.study.penalties:
         return FIFOScheduler()
     looks = search.board.blocks
-    scheduler = ASHAScheduler(
+    scheduler = StudyAsha(
         time_attr="trials", metric="score", mode="max", max_t=looks[-1], grace_period=looks[0],
         reduction_factor=ETA, stop_last_trials=False,
     )  # fmt: skip
@@ -111,11 +130,14 @@ def scheduler_of(search: Search, group: Group) -> TrialScheduler:
     return scheduler
 
 
-def _replay(scheduler: ASHAScheduler, search: Search, group: Group) -> None:
+def _replay(scheduler: StudyAsha, search: Search, group: Group) -> None:
     """Tell ASHA what earlier starts recorded; what it decided then is kept as it was."""
     board: Any = search.board
     nobody: Any = None  # the controller, which ASHA does not look at
+    again = board.again(group.dataset)
     for setting in group.settings:
+        if again & set(setting.arms):
+            continue  # it will report for itself
         stand_in = Trial("recorded", stub=True, trial_id=str(setting))
         scheduler.on_trial_add(nobody, stand_in)
         for block, trials in enumerate(board.blocks[:-1]):

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -49,26 +49,32 @@ def ray_session(
     if modules:
         options["runtime_env"] = {"py_modules": list(modules)}
     address = os.environ.get("RAY_ADDRESS")
-    if address:
-        _reach(address)
-        with _hushed() as said:
-            try:
-                ray.init(address=address, **options)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise _refused(address, said(), error) from None
-    else:
-        dashboard = _has_dashboard()
-        context = ray.init(
-            address="local", num_cpus=cores, include_dashboard=dashboard,
-            dashboard_host="127.0.0.1", **options,
-        )  # fmt: skip
-        if dashboard and context.dashboard_url:
-            say(f"Ray's dashboard: http://{context.dashboard_url}")
     try:
+        if address:
+            _connect(address, options)
+        else:
+            dashboard = _has_dashboard()
+            context = ray.init(
+                address="local", num_cpus=cores, include_dashboard=dashboard,
+                dashboard_host="127.0.0.1", **options,
+            )  # fmt: skip
+            if dashboard and context.dashboard_url:
+                say(f"Ray's dashboard: http://{context.dashboard_url}")
         yield
     finally:
         with _hushed():  # its processes say how they end
             ray.shutdown()
+
+
+def _connect(address: str, options: Mapping[str, Any]) -> None:
+    import ray
+
+    _reach(address)
+    with _hushed() as said:
+        try:
+            ray.init(address=address, **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise _refused(address, said(), error) from None
 
 
 def _reach(address: str) -> None:

@@ -57,6 +57,12 @@ class TeacherTrial(Trainable):
     What is recorded is not done again: after its process was lost, a trial does the rest.
     """
 
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+        """Next to nothing of a core, and the setting's share of a GPU."""
+        gpu = {"GPU": config["gpu"]} if config["gpu"] else {}
+        return PlacementGroupFactory([{"CPU": TEACHER_CORES, **gpu}])
+
     def setup(self, config: dict[str, Any], shared: Shared) -> None:  # type: ignore[override]
         self.shared = shared
         self.reset_config(config)
@@ -94,6 +100,7 @@ class TeacherTrial(Trainable):
     def _do(self, job: Job) -> None:
         outputs = self._teach(job)
         waiting = {}
+        anew: set[Key] = set()
         kept = []
         for key in job.fits:
             said = outputs.get(key.trial)
@@ -108,9 +115,9 @@ class TeacherTrial(Trainable):
             try:
                 record = ray.get(done)
             except RayTaskError as error:
-                if not isinstance(error.cause, LostOutputs):
+                if not isinstance(error.cause, LostOutputs) or key in anew:
                     raise
-                # It was asked for by a process that is gone, and joined; now it is asked for anew.
+                anew.add(key)  # a process that is gone had asked for it, and this joined it
                 waiting[self._submit(job, key, outputs.get(key.trial))] = key
                 continue
             kept.append(self.shared.recorder.add.remote(record))
@@ -155,7 +162,7 @@ def teach(
     try:
         return teaching.teach(trials, job.penalty, strengths, job.ensemble, augments, study.teacher)
     except Exception as error:
-        if torch.cuda.is_available():
+        if isinstance(error, torch.AcceleratorError) or "CUDA" in str(error):
             raise  # a failed kernel spoils a process's GPU for good: Tune tries in another one
         reason = f"the teachers could not be trained: {type(error).__name__}: {error}"
         return [Failure(reason)] * len(trials)
@@ -182,9 +189,3 @@ def config_of(setting: Setting, gpu: float) -> dict[str, Any]:
         "augment": list(setting.augments),
         "gpu": gpu,
     }
-
-
-def resources(config: Mapping[str, Any]) -> PlacementGroupFactory:
-    """What a trial asks for: next to nothing of a core, and its share of a GPU."""
-    gpu = {"GPU": config["gpu"]} if config["gpu"] else {}
-    return PlacementGroupFactory([{"CPU": TEACHER_CORES, **gpu}])

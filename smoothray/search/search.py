@@ -178,11 +178,11 @@ class Search:
             setting, block = min(group.waiting.items(), key=lambda item: item[1])
             if any(running < block for running in group.running.values()):
                 return None
+            if (setting in self.given) is not given:
+                return None
             # What was begun has been let through before.
             begun = self.board.begun(setting, block)
             reason = None if begun else self._reason(group, setting, block - 1)
-            if reason is None and (setting in self.given) is not given:
-                return None
             del group.waiting[setting]
             if reason is None:
                 group.running[setting] = block

@@ -177,9 +177,9 @@ def jobs(
     for teacher, lacking in missing.items():
         rest = lacking
         for bank in sorted(banks.get(teacher, ())):
-            again = tuple(key for key in rest if key.trial in bank)
-            if again:
-                todo.append(Job(*teacher, bank, again))
+            alike = tuple(key for key in rest if key.trial in bank)
+            if alike:
+                todo.append(Job(*teacher, bank, alike))
                 rest = [key for key in rest if key.trial not in bank]
         if rest:
             trials = tuple(sorted({key.trial for key in rest}))
