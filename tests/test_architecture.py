@@ -143,6 +143,7 @@ parse_study({'name': 's', 'datasets': 'offline', 'penalties': ['jacobian']}).che
         "import smoothray_analysis",
         "import smoothray.students, smoothray.commands.run, smoothray.distillation.attempts",
         "from smoothray import SymbolicDistiller, measure_smoothness, PENALTIES",
+        "from smoothray import Dataset, Study, StudyResult, load_records, load_study, run_study",
     ],
     ids=[
         "package",
@@ -153,6 +154,7 @@ parse_study({'name': 's', 'datasets': 'offline', 'penalties': ['jacobian']}).che
         "analysis",
         "pipeline",
         "library",
+        "studies",
     ],
 )
 def test_light_commands_load_nothing_heavy(program):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import COMMAND, Command, clean_environment
+from conftest import COMMAND, OURS, Command, clean_environment
 
 from smoothray.study import load_study, parse_study
 
@@ -54,6 +54,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, smoothray: Command) -> Path
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_shows_works(page, folder, monkeypatch):
     monkeypatch.chdir(folder)
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+    # The same place as processes find, as an absolute address: MLflow keeps connections open by address.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.setattr(sys, "path", [*sys.path])  # a page's modules are looked for in the folder
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks(page):
@@ -168,3 +172,14 @@ def test_the_researchers_example(folder):
     assert idle[1] < 0.7 * idle[0]
     jacobians = [float(value) for value in re.findall(r"Jacobian (\d+)", told)]
     assert jacobians[1] < jacobians[0]
+
+
+def test_the_example_of_a_study(folder):
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "study.py"), "mine.csv", "y"],
+        cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "12 of 12 trials recorded" in ended.stdout
+    assert "own-table-report" in ended.stdout
+    assert (folder / "own-table-report" / "report.html").exists()
