@@ -2,14 +2,15 @@
 
     python benchmarks/scale.py [--cores 64] [--seconds 1] [--trials 500] [--only sqlite|postgresql]
 
-A study of 4 data sets × 1 arm without teachers, its students a plug-in that sleeps and gives one short formula.
+A study of 4 data sets × 1 arm without teachers; its student is a plug-in that sleeps and gives one formula.
 They wait for one another before the first fit, since so many processes take minutes to start on few cores.
-Between 20 % and 80 % of the fits it takes the fits recorded a second and the CPU time of each process that there
-is one of, in percent of a core; after the last fit, how long MLflow is behind. Once with MLflow on SQLite, once on
-a PostgreSQL of its own, of which the programs must be installed (Debian's `postgresql`), and psycopg2-binary.
+Between 20 % and 80 % of the fits it takes the fits recorded a second and the CPU time of each process that
+there is one of, in percent of a core; after the last fit, how long MLflow is behind. Once with MLflow on
+SQLite, once on a PostgreSQL of its own, whose programs must be installed (Debian's `postgresql`), with
+psycopg2-binary.
 
-64 students take about 11 GB. On few real cores the students' own work (some 5 ms of CPU a fit) takes its share,
-and percentages are of CPU time, so that they hold where processes have to wait for a core.
+64 students take about 11 GB. On few real cores the students' own work (some 5 ms of CPU a fit) takes its
+share: then MLflow is delivered to more slowly than where the head has cores to itself.
 """
 
 from __future__ import annotations
@@ -112,14 +113,20 @@ class Measured:
             shares,
         )
 
+    def last_fit(self) -> Look:
+        return next(look for look in self.looks if look.records == self.looks[-1].records)
+
+    def delivered(self) -> Look:
+        """The first look at which MLflow had all that it would get."""
+        return next(look for look in self.looks if look.delivered == self.looks[-1].delivered)
+
     def lag(self) -> tuple[float, float, float]:
-        """Seconds from the last fit to its delivery, and to the end; records delivered a second till then."""
-        fits = self.looks[-1].records
-        last_fit = next(look for look in self.looks if look.records == fits)
-        left = fits - last_fit.delivered
-        whole = max(look.delivered for look in self.looks)
-        behind = next(look.at for look in self.looks if look.delivered == whole) - last_fit.at
-        return behind, self.end - last_fit.at, left / behind if behind else float("nan")
+        """From the last fit to its delivery: seconds, records delivered a second, the recorder's CPU seconds
+        for each."""
+        first, last = self.last_fit(), self.delivered()
+        seconds, records = last.at - first.at, last.delivered - first.delivered
+        cpu = last.cpu["recorder"] - first.cpu["recorder"]
+        return seconds, records / seconds if seconds else 0.0, cpu / max(1, records)
 
 
 class Tail:
@@ -242,24 +249,33 @@ def cpu_seconds(pid: int) -> float:
 def say(measured: dict[str, Measured], cores: int, seconds: float) -> None:
     names = ["driver", *TITLES]
     print(f"{cores} students, fits of {seconds:g} s; CPU in percent of one core")
-    print("MLflow on   fits/s " + "".join(f"{name:>10}" for name in names) + "   MLflow behind at the last fit, end")
-    for tracker, run in measured.items():
-        fits, _, shares = run.rates()
-        behind, end, speed = run.lag()
-        row = "".join(f"{shares.get(name, float('nan')):>10.0f}" for name in names)
-        print(f"{tracker:<12}{fits:>6.1f} {row}   {behind:.0f} s ({speed:.0f} records/s), {end:.0f} s")
+    print("MLflow on   fits/s" + "".join(f"{n:>10}" for n in names) + "   to MLflow/s   lag, end")
     for tracker, run in measured.items():
         fits, delivered, shares = run.rates()
-        print(f"\n{tracker}, by linear extrapolation, not measured:")
-        for name, share in sorted(shares.items(), key=lambda each: -each[1]):
-            at_most = 100 * fits / share if share > 0 else float("inf")
-            print(f"  the {name} is full at {at_most:.0f} fits/s: {cores_for(at_most)}")
-        if delivered < 0.95 * fits:
-            print(f"  MLflow takes {delivered:.0f} fits/s, and lags behind beyond {cores_for(delivered)}")
+        row = "".join(f"{shares.get(name, float('nan')):>10.0f}" for name in names)
+        end = run.end - run.last_fit().at
+        lag, speed, _ = run.lag()
+        speeds = f"{delivered:.0f}, then {speed:.0f}"
+        print(f"{tracker:<12}{fits:>6.1f}{row}   {speeds:<12}  {lag:.0f} s, {end:.0f} s")
+    for tracker, run in measured.items():
+        print(f"\n{tracker}: where each would fill a core, by linear extrapolation, not measured:")
+        for name, full in sorted(limits(run).items(), key=lambda each: each[1]):
+            cores_of = f"{full:.0f} cores with fits of 1 s, {5 * full:.0f} with fits of 5 s"
+            print(f"  the {name}: {full:.0f} fits/s, {cores_of}")
 
 
-def cores_for(fits: float) -> str:
-    return f"{fits:.0f} cores with fits of 1 s, {5 * fits:.0f} with fits of 5 s"
+def limits(run: Measured) -> dict[str, float]:
+    """Fits a second at which each process would take a whole core.
+
+    The recorder's is split: what it did for MLflow while it lagged behind is less than all fits need.
+    """
+    fits, delivered, shares = run.rates()
+    work = {name: share / 100 / fits for name, share in shares.items() if share > 0}
+    _, _, to_mlflow = run.lag()
+    journal = max(1e-4, work.pop("recorder") - to_mlflow * delivered / fits)
+    work["recorder, MLflow lagging behind at will"] = journal
+    work["recorder, MLflow keeping up"] = journal + to_mlflow
+    return {name: 1 / seconds for name, seconds in work.items()}
 
 
 def postgres_programs() -> Path:

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -37,6 +38,8 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+WRITERS = 4
+"""Runs that are written at a time where MLflow is not a file here."""
 METRICS = (
     "student_r2_test", "student_r2_val", "fidelity_test", "teacher_r2_test", "complexity",
     "student_jacobian", "teacher_jacobian", "alignment", "student_seconds",
@@ -151,8 +154,12 @@ class Tracker:
             for key in map(Key.of, records):
                 for run in self._search(f"tags.`smoothray.key` = '{key}'"):
                     self._client.delete_run(run.info.run_id)
-        for record in records:
-            self._child(record)
+        for key in map(Key.of, records):
+            self._parent(key.cell)
+        # A database or server elsewhere is waited for by several at once; SQLite takes one writer.
+        writers = 1 if self.uri.startswith("sqlite:") else WRITERS
+        with ThreadPoolExecutor(writers) as pool:
+            list(pool.map(self._child, records))
 
     def finish_cell(
         self,
