@@ -525,3 +525,10 @@ def test_a_penalty_registered_at_run_time_is_tried_too(monkeypatch, module):
     with pytest.raises(PluginError, match="gave shape"):
         try_penalty("scalar")
     assert smoothray.PENALTIES["scalar"] is find_penalty("scalar")
+
+
+def test_a_study_refuses_what_only_this_process_knows(monkeypatch, module):
+    monkeypatch.setitem(PENALTIES, "mine", find_penalty(f"{module}:Slopes"))
+    mine = parse_study({"name": "s", "datasets": "offline", "penalties": {"mine": [0.1]}})
+    with pytest.raises(StudyError, match="in this process alone.*such as my_module:Slopes"):
+        mine.check()

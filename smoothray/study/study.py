@@ -211,12 +211,15 @@ class Study(Strict):
         available: also refuse students that cannot run on this machine.
         """
         from smoothray.datasets import check_spec, expand
+        from smoothray.students import STUDENTS
 
         for spec in expand(self.datasets):
             check_spec(spec)
         for penalty in self.penalties:
+            _refuse_registered("penalty", penalty, PENALTIES)
             try_penalty(penalty)
         for settings in self.students:
+            _refuse_registered("student", settings.name, STUDENTS)
             reason = settings.build().unavailable()
             if reason and available:
                 raise StudyError(
@@ -235,6 +238,16 @@ class Study(Strict):
             s.name: s.model_dump(mode="json", exclude={"name", "timeout"}) for s in self.students
         }
         return {"seed": self.seed, "teacher": teacher, "students": students}
+
+
+def _refuse_registered(what: str, name: str, registry: Mapping[str, type]) -> None:
+    """Raise StudyError for a class that was registered at run time: a study's processes would not know it."""
+    registered = registry.get(name)
+    if registered is not None and not registered.__module__.startswith("smoothray."):
+        raise StudyError(
+            f"the {what} '{name}' is registered in this process alone, and a study runs in others; write its "
+            f"import path, such as my_module:{registered.__name__}"
+        )
 
 
 def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Study:
