@@ -533,3 +533,21 @@ def test_julia_given_by_variables(no_julia, monkeypatch) -> None:
     assert "together" in str(julia_missing())
     monkeypatch.setenv("PYTHON_JULIACALL_PROJECT", str(no_julia))
     assert julia_missing() is None
+
+
+def test_records_of_pysr_say_which_julia(tmp_path, monkeypatch):
+    from smoothray.records.versions import versions
+    from smoothray.study.settings import StudentSettings
+
+    monkeypatch.setenv("PYTHON_JULIAPKG_PROJECT", str(tmp_path))
+    assert "julia " not in versions(StudentSettings(name="pysr"))
+    (tmp_path / "pyjuliapkg").mkdir()
+    (tmp_path / "pyjuliapkg" / "meta.json").write_text(
+        '{"version": "1.10.8", "executable": "julia"}'
+    )
+    (tmp_path / "Manifest.toml").write_text(
+        'manifest_format = "2.0"\n[[deps.SymbolicRegression]]\nversion = "1.11.0"\n'
+    )
+    told = versions(StudentSettings(name="pysr"))
+    assert "pysr 2." in told and "julia 1.10.8, SymbolicRegression.jl 1.11.0" in told
+    assert "pyoperon" in versions(StudentSettings())

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sys
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 INSTALL = (
@@ -38,6 +40,23 @@ def julia_missing() -> str | None:
     if _installed() or shutil.which("juliaup") or shutil.which("julia"):
         return None
     return f"Julia is not installed; {INSTALL}"
+
+
+def julia_versions() -> list[tuple[str, str]]:
+    """The versions of Julia and of the search in it, as juliapkg has installed them; none where it has not.
+
+    Loads nothing: juliapkg keeps what it resolved beside its environment, whose manifest names the rest.
+    """
+    try:
+        meta = json.loads((_environment() / "pyjuliapkg" / "meta.json").read_text())
+        versions = [("julia", str(meta["version"]))]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    with suppress(OSError, ValueError, KeyError, IndexError, TypeError):
+        manifest = tomllib.loads((_environment() / "Manifest.toml").read_text())
+        search = manifest["deps"]["SymbolicRegression"][0]["version"]
+        versions.append(("SymbolicRegression.jl", str(search)))
+    return versions
 
 
 def _option(tool: str, name: str) -> str | None:

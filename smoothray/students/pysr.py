@@ -20,7 +20,7 @@ from sympy import Symbol
 from smoothray.errors import StudentError
 from smoothray.formulas import parse, variables
 from smoothray.students.base import OPERATORS, Array, RawFormula, Student
-from smoothray.students.julia import julia_missing
+from smoothray.students.julia import julia_missing, julia_versions
 
 _SYMBOLS = {
     **{name: name for name in OPERATORS},
@@ -58,6 +58,10 @@ class PySRStudent(Student):
         "PYTHON_JULIACALL_HEAP_SIZE_HINT": "2G",
         "PYTHON_JULIACALL_AUTOLOAD_IPYTHON_EXTENSION": "no",
     }
+
+    @classmethod
+    def more_versions(cls) -> list[tuple[str, str]]:
+        return julia_versions()
 
     @classmethod
     def unavailable(cls) -> str | None:
