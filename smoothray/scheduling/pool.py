@@ -110,7 +110,8 @@ class StudentPool:
 
     def _begin_watch(self) -> None:
         # Not once for all: a pool that was lost and started again is asked for fits and nothing else.
-        self._watch = self._watch or asyncio.create_task(self._keep_up())
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._keep_up())
 
     async def _keep_up(self) -> None:
         while True:
@@ -221,6 +222,9 @@ class StudentPool:
         except RayError:
             # Whatever else Ray reports, a lost node or the end of memory, the student is gone.
             await self._died(fit, student.node)
+            return False
+        except Exception as error:  # whatever it is, someone waits for an answer
+            self._answer(fit, failed(fit.blank, f"the fit could not run: {error}"))
             return False
         student.fits += 1
         self._answer(fit, record)

@@ -97,10 +97,7 @@ class StudyRun:
             self.recorder,
         )
         self._shared = shared
-        refused = ray.get(self.recorder.open.remote())
-        if refused:
-            self.__exit__()
-            raise StudyError(refused)
+        opening = self.recorder.open.remote()  # takes seconds, while Tune and the students start
         self._seen = 0
         search.use(OptunaSuggests(study), self._keep)
         self.results: tune.ResultGrid | None = None
@@ -109,6 +106,11 @@ class StudyRun:
         self._tuner = self._make_tuner(folder)
         self._thread = threading.Thread(target=self._tune, name="tune", daemon=True)
         self._thread.start()
+        refused = ray.get(opening)
+        if refused:
+            self.close()
+            self.__exit__()
+            raise StudyError(refused)
 
     def _make_tuner(self, folder: Path) -> tune.Tuner:
         searcher = StudySearcher(self.search, self._room, self._gpu, self._settle, self._lost)
