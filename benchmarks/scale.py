@@ -9,7 +9,7 @@ there is one of, in percent of a core; after the last fit, how long MLflow is be
 SQLite, once on a PostgreSQL of its own, whose programs must be installed (Debian's `postgresql`), with
 psycopg2-binary.
 
-64 students take about 11 GB. On few real cores the students' own work (some 5 ms of CPU a fit) takes its
+64 students take about 11 GB. On few real cores the students' own work takes its
 share: then MLflow is delivered to more slowly than where the head has cores to itself.
 """
 
