@@ -73,13 +73,20 @@ class Watched:
     def busy(self) -> int:
         return int(ray.get(self.run.pool.state.remote())["busy"])
 
+    def end(self) -> None:
+        """End the study, so that nothing of it reaches into the next Ray session."""
+        self.run.close()
+        self.thread.join(60)
+        self.run.__exit__()
+        assert not self.thread.is_alive()
+
     def records(self) -> list[dict[str, Any]]:
         """The records, when the study has come to its end."""
         self.thread.join(400)
         assert not self.thread.is_alive()
         records = list(self.run.rows(self.search.known_keys()).values())
         self.run.finish(60)
-        self.run.close()
+        self.end()
         return records
 
 
@@ -97,7 +104,7 @@ def test_nodes_that_join_while_a_study_runs_get_work_and_nodes_that_leave_cost_n
     )  # until Ray has noticed: their students are missed, and replaced where there are cores
     watched.until(lambda: watched.busy() == 2)
     assert ray.get(watched.run.pool.state.remote())["problem"] is None
-    watched.run.close()  # what is under way is given up
+    watched.end()  # what is under way is given up
     assert not [score for score in watched.scores if score.value is None]
 
 
