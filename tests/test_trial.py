@@ -181,7 +181,7 @@ def test_the_fields_are_a_records(trial, distilled, direct):
     for fields in (distilled, direct, taught):
         assert set(fields) <= set(SCHEMA.names)
     key = {"study", "dataset", "penalty", "strength", "augment", "ensemble", "student", "trial"}
-    about = {"n_train", "n_val", "n_test", "version", "status", "reason", "selection"}
+    about = {"n_train", "n_val", "n_test", "version", "versions", "status", "reason", "selection"}
     rest = set(SCHEMA.names) - key - about - {"fingerprint", "bank"}
     assert set(distilled) | set(taught) == rest
     assert rest - set(direct) - set(taught) == {"alignment"}
