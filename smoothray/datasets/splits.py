@@ -51,3 +51,18 @@ def split(
     rest = rest[:max_train]
     val, train = np.split(rest, [max(1, round(len(rest) / 5))])
     return Split(np.sort(train), np.sort(val), np.sort(test))
+
+
+def holdout(
+    n: int, seed: int, test_size: float = 0.25
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Training and test rows of a table of n rows, by the seed alone; of very long tables some are left out.
+
+    Raises DataError where either part would be empty.
+    """
+    rows = generator(seed, "holdout").permutation(n)
+    count = -(-n * test_size // 1)
+    if not 0 < count < n:
+        raise DataError(f"test_size {test_size:g} of {n} rows leaves none to learn from or to test on")
+    test, rest = np.split(rows, [int(count)])
+    return np.sort(rest[:MAX_TRAIN]), np.sort(test)

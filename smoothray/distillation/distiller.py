@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
 from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms, suited
+from smoothray.distillation.choice import checked_signs, member_of_size, monotone_attempts, of_member
+from smoothray.distillation.stability import Stability, stability_of
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.formulas import Program, parse, to_latex, to_python
@@ -86,6 +88,10 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         The most nodes of a formula.
     operators : sequence of str or None, default=None
         What formulas are made of, such as ("add", "mul", "exp"); None: the student's own set.
+    monotone : dict of column to 1 or -1, default=None
+        Columns that the formula may not fall with (1) or rise with (-1). Slopes are checked on the training and
+        validation rows; where the best formula breaks a sign, the next best that keeps all is taken, with a
+        warning.
     selection : {"accuracy", "fidelity", "native", "sobolev"} or None, default=None
         What the formula is chosen by, from those that the student offers: the simplest within one standard
         error of the smallest validation error against the labels ("accuracy"), against the teacher
@@ -154,6 +160,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         budget: str = "standard",
         max_size: int = 30,
         operators: Sequence[str] | None = None,
+        monotone: Mapping[str, int] | None = None,
         selection: str | None = None,
         validation_fraction: float = 0.2,
         teacher_options: dict[str, Any] | None = None,
@@ -171,6 +178,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.budget = budget
         self.max_size = max_size
         self.operators = operators
+        self.monotone = monotone
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.teacher_options = teacher_options
@@ -249,6 +257,42 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return self._shaped([FormulaModule(expr, self._names) for expr in self._expressions])
 
+    def select(self, complexity: int) -> SymbolicDistiller:
+        """A fitted copy whose formula is the front's best on validation rows of at most so many nodes; for each
+        of several targets.
+
+        Raises ValueError where none is so small.
+        """
+        check_is_fitted(self)
+        twin = copy(self)
+        twin._pick(complexity)
+        return twin
+
+    def stability(
+        self, X: Any, y: Any, repeats: int = 10, test_size: float = 0.25
+    ) -> Stability:
+        """The same search on other rows and with other seeds: how far its formula is to be trusted.
+
+        X: (n, d). y: (n,). Each repeat keeps other rows, `test_size` of them, for testing, and fits the rest
+        with the seed random_state + repeat, in comparison with a direct fit on the same rows. The distiller
+        itself is left as it is.
+
+        Raises ValueError for parameters or data that cannot be used.
+        """
+        if repeats < 1:
+            raise FitError(f"repeats is {repeats}; give a number of at least 1")
+        twin = clone(self)
+        X, y = validate_data(twin, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=4)
+        start = self.random_state
+        if not isinstance(start, int | np.integer):
+            start = self._seed(start)
+        try:
+            twin._names = twin._columns(X.shape[1])
+            y = np.asarray(y, dtype=np.float64)
+            return stability_of(twin, X, y, range(start, start + repeats), test_size)
+        except SmoothrayError as error:
+            raise FitError(str(error)) from error
+
     def __sklearn_clone__(self) -> SymbolicDistiller:
         """A copy that is not fitted; but a teacher that is trained already is kept as it is."""
         parameters = self.get_params(deep=False)
@@ -271,16 +315,13 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         targets = y if self._many else y[:, None]
         self._warn(targets)
         self._names = self._columns(X.shape[1])
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = self._seed(self.random_state)
         trials = [self._trial(X, target, weights, seed) for target in targets.T]
-        factory = self._factory(X.shape[1])
-        attempts = attempt_all(
+        attempts = self._attempts(
             trials,
-            arms if factory is None else self._suited(arms, factory(X.shape[1])),
+            arms,
             student,
-            self.selection or ("fidelity" if self.prefit else "accuracy"),
             teacher,
-            factory=factory,
             trained=self._trained(len(trials)),
             n_jobs=self.n_jobs,
             timeout=None if self.timeout is None else student.timeout,
@@ -289,6 +330,46 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._take(attempts)
         return self
 
+    @staticmethod
+    def _seed(random_state: Any) -> int:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+
+    def _attempts(
+        self,
+        trials: list[Trial],
+        arms: list[Arm],
+        student: StudentSettings,
+        teacher: TeacherSettings,
+        **options: Any,
+    ) -> list[list[Attempt]]:
+        """Each trial's attempts, best first, of those whose formula has the signs that it must have."""
+        factory = self._factory(len(self._names))
+        selection = self.selection or ("fidelity" if self.prefit else "accuracy")
+        signs = checked_signs(self.monotone, self._names)
+        by_trial = attempt_all(
+            trials,
+            arms if factory is None else self._suited(arms, factory(len(self._names))),
+            student,
+            selection,
+            teacher,
+            factory=factory,
+            **options,
+        )
+        if not signs:
+            return by_trial
+        kept = []
+        for trial, attempts in zip(trials, by_trial, strict=True):
+            rows = np.concatenate([trial.raw["train"], trial.raw["val"]])
+            monotone, first_holds = monotone_attempts(attempts, self._names, rows, signs, selection)
+            if not first_holds:
+                warnings.warn(
+                    "the best formula is not monotone as asked; the next best that is stands in its place",
+                    UserWarning,
+                    stacklevel=5,
+                )
+            kept.append(monotone)
+        return kept
+
     def _settings(self) -> tuple[list[Arm], StudentSettings, TeacherSettings]:
         """What the parameters come to. Raises SmoothrayError for those that cannot be used."""
         if self.selection is not None and self.selection not in SELECTIONS:
@@ -296,6 +377,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"the selection is '{self.selection}'; use one of {', '.join(SELECTIONS)}"
                 f"{did_you_mean(str(self.selection), SELECTIONS)}"
             )
+        checked_signs(self.monotone, None)
         if self.n_jobs == 0:
             raise StudyError("n_jobs is 0; give a number of processes, or -1 for one a core")
         for name in self.teacher_options or {}:
@@ -438,6 +520,26 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.smoothness_ = self._shaped([{k: each.get(k) for k in SMOOTHNESS} for each in fields])
         self.pareto_front_ = self._shaped([_front(each["front"]) for each in fields])
         self.strengths_ = self._shaped([_curve(attempts) for attempts in by_target])
+
+    def _pick(self, complexity: int) -> None:
+        """Take another member of each front."""
+        fronts = self.pareto_front_ if self._many else [self.pareto_front_]
+        smoothness = self.smoothness_ if self._many else [self.smoothness_]
+        try:
+            places = [member_of_size(f.to_dict("records"), complexity) for f in fronts]
+        except SmoothrayError as error:
+            raise FitError(str(error)) from error
+        members = [front.iloc[place] for front, place in zip(fronts, places, strict=True)]
+        symbols = {name: Symbol(name) for name in self._names}
+        self._expressions = [parse(member["formula"], symbols) for member in members]
+        self.formula_ = self._shaped([member["formula"] for member in members])
+        self.complexity_ = self._shaped([int(member["complexity"]) for member in members])
+        self.pareto_front_ = self._shaped(
+            [f.assign(chosen=np.arange(len(f)) == i) for f, i in zip(fronts, places, strict=True)]
+        )
+        self.smoothness_ = self._shaped(
+            [of_member(each, m) for each, m in zip(smoothness, members, strict=True)]
+        )
 
     def _shaped(self, values: list[Any]) -> Any:
         """One value an output; the value itself for a target of one dimension."""
