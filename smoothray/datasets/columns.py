@@ -1,8 +1,10 @@
-"""One column of a table to columns of numbers: numbers stay, categories are one-hot encoded."""
+"""What a column of a table holds, and what the columns are called."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from smoothray.errors import DataError
 MAX_LEVELS = 50
 _DATE = re.compile(r"\d{4}-\d{2}(-\d{2}|$)|\d{1,4}([-/.])\d{1,2}\2\d{1,4}")
 
-Encoded = dict[str, NDArray[np.float64]]
+_UNNAMED = re.compile(r"^Unnamed: \d+$")  # what pandas calls a column without a name
 
 
 def count(number: int, thing: str) -> str:
@@ -78,26 +80,17 @@ def as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
     return numbers
 
 
-def encode(column: pd.Series) -> Encoded:
-    """The column, which has no gaps, as named columns of numbers, each (n,).
-
-    Numbers and true/false give one column. A category of two levels gives one column of 0 and 1,
-    of more levels one column a level, named "colour=red".
+def tidy_names(columns: Sequence[object]) -> list[str]:
+    """The columns' names as stripped text.
 
     Raises:
-        DataError: dates, or a category with too many levels to be one.
+        DataError: two columns share a name.
     """
-    name = str(column.name)
-    numbers = as_numbers(column)
-    if numbers is not None:
-        return {name: numbers}
-    text = column.astype(str)
-    levels = sorted(text.unique())
-    if len(levels) > MAX_LEVELS or len(levels) > max(10, len(text) / 2):
-        raise DataError(
-            f"column '{name}' holds text with {len(levels)} different values in {len(text)} rows, "
-            f"such as '{text.iloc[0]}': too many for categories (at most {MAX_LEVELS}); "
-            "turn it into numbers, merge its values, or leave the column out"
-        )
-    coded = levels[1:] if len(levels) == 2 else levels
-    return {f"{name}={level}": (text == level).to_numpy(dtype=np.float64) for level in coded}
+    names = [
+        _UNNAMED.sub("", str(column).strip()) or f"unnamed column {position}"
+        for position, column in enumerate(columns, start=1)
+    ]
+    doubled = [each for each, times in Counter(names).items() if times > 1]
+    if doubled:
+        raise DataError(f"more than one column is named '{doubled[0]}'; rename all but one")
+    return names
