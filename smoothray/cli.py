@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -182,8 +183,39 @@ def distill(
     selection: Annotated[
         str, typer.Option(help="accuracy, fidelity, sobolev or native.")
     ] = "accuracy",
-    max_size: Annotated[int, typer.Option(help="The most nodes of the formula.")] = 30,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    max_size: Annotated[int, typer.Option(help="The most nodes that formulas may have.")] = 30,
+    pick: Annotated[
+        int | None, typer.Option(min=1, help="Take the best formula of at most so many nodes.")
+    ] = None,
+    operators: Annotated[
+        str, typer.Option(help="What formulas are made of, such as add,mul,div,exp.")
+    ] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="A column that may be used; again for more.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A column to leave out; again for more.")
+    ] = None,
+    monotone: Annotated[
+        list[str] | None,
+        typer.Option(help="COLUMN:+ or COLUMN:-, which the formula may not fall or rise with."),
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            help="Units to check the formula by: length=m,time=s; or row, where the row under the header "
+            "holds them."
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Splits to do it on, each with its own seed; 1 for one alone. By default up to 5, if they "
+            "take no more than a minute.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the test rows and the search.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes that fit formulas; -1: a core each.")] = -1,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which a fit of a formula is ended.")
@@ -193,8 +225,15 @@ def distill(
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
     from smoothray.commands.console import err, reported, say
-    from smoothray.commands.distill import Distilled, print_result, result, write_files
-    from smoothray.datasets import load_dataset, parse_spec
+    from smoothray.commands.distill import (
+        Distilled,
+        automatic_repeats,
+        print_result,
+        result,
+        write_files,
+    )
+    from smoothray.commands.table import load_table, monotone_signs
+    from smoothray.datasets import parse_spec
     from smoothray.distillation.distiller import SymbolicDistiller
 
     if penalty == "direct":
@@ -208,13 +247,18 @@ def distill(
         augment=augment,
         budget=budget,
         max_size=max_size,
+        operators=[name.strip() for name in operators.split(",")] if operators else None,
+        monotone=monotone_signs(monotone or ()),
         selection=selection,
         n_jobs=jobs,
         timeout=timeout,
         random_state=seed,
     )
     model.check()
-    dataset = load_dataset(parse_spec({"file": str(file), "target": target}))
+    spec = parse_spec({"file": str(file), "target": target})
+    table = load_table(spec, only=only or (), exclude=exclude or (), units=units)
+    dataset = table.dataset
+    model.check_columns(dataset.feature_names)
     for notice in dataset.notices:
         say(notice)
     if out is not None:
@@ -228,7 +272,14 @@ def distill(
         warnings.catch_warnings(record=True) as told,
     ):
         warnings.simplefilter("always", UserWarning)
+        started = time.monotonic()
         distilled = Distilled.of(model, dataset, seed)
+        seconds = time.monotonic() - started
+        if pick is not None:
+            distilled = distilled.picked(pick)
+        distilled = distilled.repeated(repeats or automatic_repeats(seconds), pick)
+    if table.units is not None:
+        distilled = distilled.in_units(table.units)
     for text in dict.fromkeys(str(w.message) for w in told if w.category is UserWarning):
         say(text)
     if as_json:

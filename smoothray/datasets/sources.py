@@ -120,9 +120,15 @@ def check_spec(spec: DatasetSpec | Dataset) -> None:
 
 
 def load_dataset(
-    spec: DatasetSpec | Dataset, *, min_rows: int = 30, max_gap_fraction: float = 0.2
+    spec: DatasetSpec | Dataset,
+    *,
+    min_rows: int = 30,
+    max_gap_fraction: float = 0.2,
+    prepare: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame,
 ) -> Dataset:
     """Load a data set, download it if need be, and check it as `from_frame` does; a Dataset is as it is.
+
+    prepare: what to do with the table before it is checked.
 
     Raises:
         DataError: it cannot be had, read or used; the message says why and what to do.
@@ -132,5 +138,9 @@ def load_dataset(
     check_spec(spec)
     frame, target = SOURCES[spec.source].read(spec)
     return from_frame(
-        frame, target, name=spec.name, min_rows=min_rows, max_gap_fraction=max_gap_fraction
+        prepare(frame),
+        target,
+        name=spec.name,
+        min_rows=min_rows,
+        max_gap_fraction=max_gap_fraction,
     )

@@ -63,6 +63,8 @@ def holdout(
     rows = generator(seed, "holdout").permutation(n)
     count = -(-n * test_size // 1)
     if not 0 < count < n:
-        raise DataError(f"test_size {test_size:g} of {n} rows leaves none to learn from or to test on")
+        raise DataError(
+            f"test_size {test_size:g} of {n} rows leaves none to learn from or to test on"
+        )
     test, rest = np.split(rows, [int(count)])
     return np.sort(rest[:MAX_TRAIN]), np.sort(test)

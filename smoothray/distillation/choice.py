@@ -1,4 +1,4 @@
-"""Another choice from a front that was fitted: by size, or the next best that is monotone where it must be."""
+"""Another choice from a fitted front: by size, or the next best that is monotone where it must be."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def member_of_size(front: Sequence[Mapping[str, Any]], complexity: int) -> int:
     small = [i for i, member in enumerate(front) if member["complexity"] <= complexity]
     if not small:
         least = min(member["complexity"] for member in front)
-        raise StudyError(
-            f"no formula has at most {complexity} nodes; the shortest has {least}"
-        )
+        raise StudyError(f"no formula has at most {complexity} nodes; the shortest has {least}")
     return max(small, key=lambda i: (_or_least(front[i]["r2_val"]), -front[i]["complexity"]))
 
 
@@ -71,6 +69,15 @@ def with_member(attempt: Attempt, place: int) -> Attempt:
         changed["alignment"] = alignment(member["jacobian"], fields["teacher_jacobian"])
     kept = {name: value for name, value in fields.items() if name != "latex"}
     return replace(attempt, fields={**kept, **changed})
+
+
+def of_size(attempt: Attempt, complexity: int | None) -> Attempt:
+    """The attempt with its front's best member of at most so many nodes, or where none is, its shortest."""
+    if complexity is None:
+        return attempt
+    front = attempt.fields["front"]
+    least = min(member["complexity"] for member in front)
+    return with_member(attempt, member_of_size(front, max(complexity, least)))
 
 
 def checked_signs(monotone: Mapping[Any, Any] | None, names: Sequence[str] | None) -> Signs:
@@ -134,7 +141,11 @@ def monotone_attempts(
 
 
 def _best(front: Sequence[Mapping[str, Any]], places: Sequence[int], selection: str) -> int:
-    aim = "fidelity" if selection == "fidelity" and front[0]["fidelity_val"] is not None else "accuracy"
+    aim = (
+        "fidelity"
+        if selection == "fidelity" and front[0]["fidelity_val"] is not None
+        else "accuracy"
+    )
     members = [front[i] for i in places]
     return select(
         [member[f"val_loss_{aim}"] for member in members],

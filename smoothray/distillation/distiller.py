@@ -17,7 +17,12 @@ from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
 from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms, suited
-from smoothray.distillation.choice import checked_signs, member_of_size, monotone_attempts, of_member
+from smoothray.distillation.choice import (
+    checked_signs,
+    member_of_size,
+    monotone_attempts,
+    of_member,
+)
 from smoothray.distillation.stability import Stability, stability_of
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
@@ -89,9 +94,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     operators : sequence of str or None, default=None
         What formulas are made of, such as ("add", "mul", "exp"); None: the student's own set.
     monotone : dict of column to 1 or -1, default=None
-        Columns that the formula may not fall with (1) or rise with (-1). Slopes are checked on the training and
-        validation rows; where the best formula breaks a sign, the next best that keeps all is taken, with a
-        warning.
+        Columns that the formula may not fall with (1) or rise with (-1). Slopes are checked on the training
+        and validation rows; where the best formula breaks a sign, the next best that keeps all is taken, with
+        a warning.
     selection : {"accuracy", "fidelity", "native", "sobolev"} or None, default=None
         What the formula is chosen by, from those that the student offers: the simplest within one standard
         error of the smallest validation error against the labels ("accuracy"), against the teacher
@@ -207,6 +212,10 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Raise SmoothrayError for parameters that cannot be used, before there are data."""
         self._settings()
 
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise SmoothrayError where parameters name a column that is not among these."""
+        checked_signs(self.monotone, names)
+
     def predict(self, X: Any) -> Array:
         """The formula's values on rows X (n, d), (n,) or (n, k).
 
@@ -258,8 +267,8 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self._shaped([FormulaModule(expr, self._names) for expr in self._expressions])
 
     def select(self, complexity: int) -> SymbolicDistiller:
-        """A fitted copy whose formula is the front's best on validation rows of at most so many nodes; for each
-        of several targets.
+        """A fitted copy whose formula is the front's best on validation rows of at most so many nodes; for
+        each of several targets.
 
         Raises ValueError where none is so small.
         """
@@ -268,9 +277,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         twin._pick(complexity)
         return twin
 
-    def stability(
-        self, X: Any, y: Any, repeats: int = 10, test_size: float = 0.25
-    ) -> Stability:
+    def stability(self, X: Any, y: Any, repeats: int = 10, test_size: float = 0.25) -> Stability:
         """The same search on other rows and with other seeds: how far its formula is to be trusted.
 
         X: (n, d). y: (n,). Each repeat keeps other rows, `test_size` of them, for testing, and fits the rest
@@ -288,8 +295,8 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             start = self._seed(start)
         try:
             twin._names = twin._columns(X.shape[1])
-            y = np.asarray(y, dtype=np.float64)
-            return stability_of(twin, X, y, range(start, start + repeats), test_size)
+            seeds = range(int(start), int(start) + repeats)
+            return stability_of(twin, X, np.asarray(y, dtype=np.float64), seeds, test_size)
         except SmoothrayError as error:
             raise FitError(str(error)) from error
 

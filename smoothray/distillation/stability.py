@@ -15,6 +15,7 @@ from sympy import Expr, Symbol
 
 from smoothray.datasets.splits import holdout
 from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
+from smoothray.distillation.choice import of_size
 from smoothray.errors import StudentError
 from smoothray.formulas import Program, parse, structure_of
 from smoothray.metrics.scores import r2
@@ -58,9 +59,7 @@ class Stability:
     @cached_property
     def columns(self) -> pd.Series:
         """The part of the formulas that each column is in, the most frequent first."""
-        counts = Counter(
-            symbol.name for expr in self._expressions for symbol in expr.free_symbols
-        )
+        counts = Counter(symbol.name for expr in self._expressions for symbol in expr.free_symbols)
         shares = {name: counts[name] / len(self.repeats) for name in self.names}
         return pd.Series(shares).sort_values(ascending=False, kind="stable")
 
@@ -71,22 +70,26 @@ class Stability:
         Columns: structure (constants are c1, c2, ...), count, r2_test (median), complexity (median), and
         constants: for each a tuple (median, lowest, highest), in their order.
         """
-        found = [structure_of(expr) for expr in self._expressions]
-        frame = self.repeats[["r2_test", "complexity"]].assign(
-            structure=[each.text for each in found], values=[each.constants for each in found]
+        structures = [structure_of(expr) for expr in self._expressions]
+        texts = np.array([each.text for each in structures])
+        rows = []
+        for text in dict.fromkeys(texts):
+            places = np.flatnonzero(texts == text)
+            alike = self.repeats.iloc[places]
+            values = np.array([structures[place].constants for place in places])
+            rows.append(
+                {
+                    "structure": str(text),
+                    "count": len(places),
+                    "r2_test": float(alike["r2_test"].median()),
+                    "complexity": float(alike["complexity"].median()),
+                    "constants": _ranges(values),
+                }
+            )
+        frame = pd.DataFrame(rows)
+        return frame.sort_values(
+            ["count", "complexity"], ascending=[False, True], ignore_index=True, kind="stable"
         )
-        rows = [
-            {
-                "structure": text,
-                "count": len(alike),
-                "r2_test": float(alike["r2_test"].median()),
-                "complexity": float(alike["complexity"].median()),
-                "constants": _ranges(np.array(alike["values"].tolist(), dtype=float)),
-            }
-            for text, alike in frame.groupby("structure", sort=False)
-        ]
-        rows.sort(key=lambda row: (-row["count"], row["complexity"]))
-        return pd.DataFrame(rows)
 
     @cached_property
     def _expressions(self) -> list[Expr]:
@@ -102,14 +105,20 @@ def _ranges(values: Array) -> list[tuple[float, float, float]]:
 
 
 def stability_of(
-    model: SymbolicDistiller, X: Array, y: Array, seeds: Sequence[int], test_size: float
+    model: SymbolicDistiller,
+    X: Array,
+    y: Array,
+    seeds: Sequence[int],
+    test_size: float,
+    complexity: int | None = None,
 ) -> Stability:
     """Fit the model's formula and a direct fit for each seed, all teachers of a penalty in one bank and all
     students side by side.
 
     model: one that has seen the data's columns; its parameters but for random_state decide. X: (n, d).
     y: (n,). seeds: one for each split; each gives what `fit` gives on that split's training rows with it as
-    random_state (teachers of other banks may differ in their last digits).
+    random_state (teachers of other banks may differ in their last digits). complexity: of each front the
+    best member of at most so many nodes is taken; None: the one that is chosen.
 
     Raises StudentError where no split gave a formula.
     """
@@ -129,7 +138,15 @@ def stability_of(
         trials, candidate_arms("direct", "auto", 0), student, "accuracy", teacher, **shared
     )
     rows = [
-        _scored(seed, found[0], direct[0] if direct else None, model._names, X, y, *part)
+        _scored(
+            seed,
+            of_size(found[0], complexity),
+            direct[0] if direct else None,
+            model._names,
+            X,
+            y,
+            *part,
+        )
         for seed, found, direct, part in zip(seeds, smooth, plain, parts, strict=True)
         if found
     ]
