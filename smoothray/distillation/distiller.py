@@ -8,7 +8,6 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
@@ -16,7 +15,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
+from smoothray.distillation import saved
 from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms, suited
+from smoothray.distillation.outcome import SMOOTHNESS, curve, front
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.formulas import Program, parse, to_latex, to_python
@@ -26,24 +27,15 @@ from smoothray.study.settings import StudentSettings, TeacherSettings
 from smoothray.study.study import validated
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
+
+    from smoothray.datasets import Encoding
 
 Array = NDArray[np.float64]
 FEW_ROWS = 30
 SELECTIONS = ("accuracy", "fidelity", "native", "sobolev")
-SMOOTHNESS = (
-    "teacher_jacobian", "teacher_gradient_max", "teacher_spectral",
-    "student_jacobian", "student_gradient_max", "alignment",
-)  # fmt: skip
-CURVE = {
-    "student_r2_val": "r2_val",
-    "teacher_r2_val": "teacher_r2_val",
-    "fidelity_val": "fidelity_val",
-    "complexity": "complexity",
-    "teacher_jacobian": "teacher_jacobian",
-    "student_jacobian": "student_jacobian",
-    "formula": "formula",
-}
 
 
 class FitError(SmoothrayError, ValueError):
@@ -114,7 +106,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         The formula in the data's own columns and units.
     teacher_ : Teacher or None
         What was distilled: `teacher_.predict(X)`, `teacher_.gradients(X)` and the torch module
-        `teacher_.module`, all in the data's units.
+        `teacher_.module`, all in the data's units. None for the direct fit and for a model that was loaded.
     pareto_front_ : DataFrame
         All formulas that the student offered, by complexity, with their scores.
     strengths_ : DataFrame
@@ -126,6 +118,14 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         teacher's spectral bound, and their alignment (log of the Jacobians' ratio); standardised units.
     complexity_ : int
         The formula's number of nodes.
+    validation_rows_ : array of int or None
+        The rows that early stopping and the choice saw, as positions in X; None for a model that was loaded.
+    encoding_ : Encoding or None
+        How the raw table became the columns of X, where that is known; `save` keeps it.
+    scores_ : dict
+        What else is known of how good it is, such as the test scores of `smoothray distill`; saved too.
+    versions_ : dict
+        What it was made with.
     n_features_in_, feature_names_in_ : int, array
         As in scikit-learn. Columns without names are called x0, x1, ...
 
@@ -236,8 +236,12 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         named = hasattr(self, "feature_names_in_")
+        made_of = self.encoding_.categories if self.encoding_ is not None else None
         return self._shaped(
-            [to_python(expr, self._names, name, named=named) for expr in self._expressions]
+            [
+                to_python(expr, self._names, name, named=named, categories=made_of)
+                for expr in self._expressions
+            ]
         )
 
     def to_torch(self) -> nn.Module | list[nn.Module]:
@@ -248,6 +252,23 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         check_is_fitted(self)
         return self._shaped([FormulaModule(expr, self._names) for expr in self._expressions])
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted model as JSON: formulas, columns, scores, front, settings and versions.
+
+        path: a folder, into which `model.json` goes, or a file ending in `.json`. The teacher and a
+        random_state that is no int are not saved. Returns the file.
+        """
+        check_is_fitted(self)
+        return saved.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SymbolicDistiller:
+        """The model that `save` or `smoothray distill --out` wrote into a folder or file.
+
+        It is fitted and does all that the saved one did, but that its `teacher_` is None. Raises StudyError.
+        """
+        return saved.load(cls, path)
 
     def __sklearn_clone__(self) -> SymbolicDistiller:
         """A copy that is not fitted; but a teacher that is trained already is kept as it is."""
@@ -384,6 +405,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise StudyError("fewer than 2 rows have a weight above 0")
         count = min(max(1, round(len(rows) * self.validation_fraction)), len(rows) - 1)
         val, train = np.sort(rows[:count]), np.sort(rows[count:])
+        self.validation_rows_: NDArray[np.int64] | None = val
         dataset = Dataset("fit", X, target, self._names, "y")
         return Trial.on(dataset, 0, seed, {"train": train, "val": val, "test": val}, weights)
 
@@ -436,31 +458,12 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.strength_ = self._shaped([attempt.arm.strength for attempt in best])
         self.teacher_ = self._shaped([attempt.teacher for attempt in best])
         self.smoothness_ = self._shaped([{k: each.get(k) for k in SMOOTHNESS} for each in fields])
-        self.pareto_front_ = self._shaped([_front(each["front"]) for each in fields])
-        self.strengths_ = self._shaped([_curve(attempts) for attempts in by_target])
+        self.pareto_front_ = self._shaped([front(each["front"]) for each in fields])
+        self.strengths_ = self._shaped([curve(attempts) for attempts in by_target])
+        self.encoding_: Encoding | None = None
+        self.scores_: dict[str, Any] = {}
+        self.versions_ = saved.versions_now(self.student)
 
     def _shaped(self, values: list[Any]) -> Any:
         """One value an output; the value itself for a target of one dimension."""
         return values if self._many else values[0]
-
-
-def _front(members: list[dict[str, Any]]) -> pd.DataFrame:
-    kept = [
-        "complexity", "formula", "r2_train", "r2_val", "fidelity_train", "fidelity_val",
-        "jacobian", "gradient_max", "chosen",
-    ]  # fmt: skip
-    return pd.DataFrame(members)[kept].astype({"chosen": bool})
-
-
-def _curve(attempts: Sequence[Attempt]) -> pd.DataFrame:
-    rows = [
-        {
-            "penalty": attempt.arm.penalty,
-            "strength": attempt.arm.strength,
-            **{name: attempt.fields.get(field) for field, name in CURVE.items()},
-            "chosen": attempt is attempts[0],
-        }
-        for attempt in attempts
-    ]
-    frame = pd.DataFrame(rows)
-    return frame.sort_values(["penalty", "strength"], ignore_index=True, kind="stable")
