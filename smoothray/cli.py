@@ -240,6 +240,32 @@ def distill(
             say(f"wrote {path}")
 
 
+@app.command()
+def predict(
+    result: Annotated[
+        Path, typer.Argument(help="The folder of 'smoothray distill --out', or a saved .json.")
+    ],
+    file: Annotated[Path, typer.Argument(help="A table with new rows.")],
+    out: Annotated[Path | None, typer.Option(help="A CSV file for all predictions.")] = None,
+) -> None:
+    """Predict new rows with a formula that was found before."""
+    from smoothray.commands import predict as command
+    from smoothray.commands.console import say
+    from smoothray.distillation.distiller import SymbolicDistiller
+
+    model = SymbolicDistiller.load(result)
+    predictions = command.predict(model, command.read_table(file))
+    for line in predictions.told:
+        say(line)
+    if out is None:
+        command.print_predictions(predictions)
+        command.print_summary(predictions)
+    else:
+        command.write(predictions, out)
+        say(command.summary(predictions))
+        say(f"wrote {out}")
+
+
 def _strength(text: str) -> float | str:
     if text == "auto":
         return text

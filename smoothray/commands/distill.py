@@ -38,7 +38,11 @@ class Distilled:
         )
         for each in (model, direct):
             each.fit(frame_of(dataset, rest), dataset.y[rest])
-        return cls(model, direct, dataset, seed)
+        distilled = cls(model, direct, dataset, seed)
+        if dataset.encoding is not None:
+            model.encoding_ = dataset.encoding.on(dataset.X[rest])
+        model.scores_ = distilled.scores()
+        return distilled
 
     @property
     def test(self) -> np.ndarray:
@@ -137,30 +141,13 @@ def _strength(value: Any) -> float | None:
 
 
 def write_files(distilled: Distilled, folder: Path) -> list[Path]:
-    """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv, front.png and
-    front.svg into a folder."""
+    """Write model.json, result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv,
+    front.png and front.svg into a folder."""
     from smoothray_analysis.plots import front_plot, save
 
-    model, dataset = distilled.model, distilled.dataset
-    parts = {"train": training_rows(dataset, distilled.seed), "test": distilled.test}
-    # "part" and "formula" are columns of their own.
-    column = (
-        f"{dataset.target} in the table"
-        if dataset.target in ("part", "formula")
-        else dataset.target
-    )
-    outputs = [
-        pd.DataFrame(
-            {
-                "part": part,
-                column: dataset.y[rows],
-                "formula": model.predict(frame_of(dataset, rows)),
-            }
-        )
-        for part, rows in parts.items()
-    ]
+    model = distilled.model
     texts = {
-        "predictions.csv": pd.concat(outputs).to_csv(index=False),
+        "predictions.csv": predictions(distilled).to_csv(index=False),
         "result.json": json.dumps(result(distilled), indent=2, allow_nan=False) + "\n",
         "formula.txt": f"{model.formula_}\n",
         "formula.tex": f"{model.latex()}\n",
@@ -170,4 +157,32 @@ def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     for name, text in texts.items():
         (folder / name).write_text(text)
     fronts = {"distilled": model.pareto_front_, "direct": distilled.direct.pareto_front_}
-    return [*(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
+    saved = model.save(folder)
+    return [saved, *(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
+
+
+def predictions(distilled: Distilled) -> pd.DataFrame:
+    """A row for each that was learned from or tested on, in the table's order.
+
+    `row` counts the table's rows from 1, the first one below the header; `part` is train, val or test; then
+    the target and the formula's, the teacher's and the direct fit's value.
+    """
+    model, dataset = distilled.model, distilled.dataset
+    rest = training_rows(dataset, distilled.seed)
+    parts = pd.Series("train", index=rest)
+    if model.validation_rows_ is not None:
+        parts.iloc[model.validation_rows_] = "val"
+    parts = pd.concat([parts, pd.Series("test", index=distilled.test)]).sort_index()
+    rows = parts.index.to_numpy()
+    frame = frame_of(dataset, rows)
+    ours = {
+        "row": (rows if dataset.rows is None else dataset.rows[rows]) + 1,
+        "part": parts.to_numpy(),
+        "formula": model.predict(frame),
+        "teacher": model.teacher_.predict(frame.to_numpy()),
+        "direct": distilled.direct.predict(frame),
+    }
+    target = f"{dataset.target} in the table" if dataset.target in ours else dataset.target
+    result = pd.DataFrame(ours)
+    result.insert(2, target, dataset.y[rows])
+    return result

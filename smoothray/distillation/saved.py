@@ -62,7 +62,7 @@ def read(file: Path) -> dict[str, Any]:
     """A saved model's fields. Raises StudyError unless it is one that this version reads."""
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise StudyError(
             f"there is no {file}; give the folder that 'smoothray distill --out' or save() wrote"
         ) from None
