@@ -189,11 +189,20 @@ def distill(
         float | None, typer.Option(help="Seconds after which a fit of a formula is ended.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for the result's files.")] = None,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Log the run and the formula as a model to MLflow.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
     from smoothray.commands.console import err, reported, say
-    from smoothray.commands.distill import Distilled, print_result, result, write_files
+    from smoothray.commands.distill import (
+        Distilled,
+        log_to_mlflow,
+        print_result,
+        result,
+        write_files,
+    )
     from smoothray.datasets import load_dataset, parse_spec
     from smoothray.distillation.distiller import SymbolicDistiller
 
@@ -238,6 +247,8 @@ def distill(
     if out is not None:
         for path in write_files(distilled, out):
             say(f"wrote {path}")
+    if mlflow:
+        say(f"a model in MLflow: {log_to_mlflow(distilled)}")
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import smoothray
 from smoothray.commands.console import number, out, rows_table, show
 from smoothray.datasets import Dataset, split
 from smoothray.distillation.distiller import SymbolicDistiller
+from smoothray.distillation.saved import as_json
+from smoothray.errors import StudyError
 from smoothray.metrics.scores import r2
 from smoothray.study.plan import Arm
 
@@ -159,6 +162,27 @@ def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     fronts = {"distilled": model.pareto_front_, "direct": distilled.direct.pareto_front_}
     saved = model.save(folder)
     return [saved, *(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
+
+
+def log_to_mlflow(distilled: Distilled) -> str:
+    """Log the run, its scores and files, and the formula as a model; returns the model's address.
+
+    Raises StudyError where MLflow cannot be used.
+    """
+    from smoothray.records.models import log_run
+
+    model, dataset = distilled.model, distilled.dataset
+    fields = result(distilled)
+    with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
+        files = write_files(distilled, Path(folder))
+        saved = as_json(model)
+        metrics = {**model.scores_, "complexity": model.complexity_}
+        settings = {**saved["settings"], "target": dataset.target, "data": dataset.name}
+        chosen = {f"chosen_{name}": fields[name] for name in ("penalty", "strength")}
+        try:
+            return log_run(dataset.name, saved, metrics, {**settings, **chosen}, files)[1]
+        except ConnectionError as error:
+            raise StudyError(str(error)) from None
 
 
 def predictions(distilled: Distilled) -> pd.DataFrame:
