@@ -198,6 +198,7 @@ def distill(
     from smoothray.commands.console import err, reported, say
     from smoothray.commands.distill import (
         Distilled,
+        check_mlflow,
         log_to_mlflow,
         print_result,
         result,
@@ -223,6 +224,8 @@ def distill(
         random_state=seed,
     )
     model.check()
+    if mlflow:
+        check_mlflow()
     dataset = load_dataset(parse_spec({"file": str(file), "target": target}))
     for notice in dataset.notices:
         say(notice)
@@ -247,8 +250,10 @@ def distill(
     if out is not None:
         for path in write_files(distilled, out):
             say(f"wrote {path}")
+        say(f"To predict new rows: {shlex.join([_this_program(), 'predict', str(out), 'new.csv'])}")
     if mlflow:
-        say(f"a model in MLflow: {log_to_mlflow(distilled)}")
+        uri = log_to_mlflow(distilled)
+        say(f"In MLflow: mlflow models predict -m {uri} -i new.csv -t csv --env-manager local")
 
 
 @app.command()

@@ -164,6 +164,16 @@ def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     return [saved, *(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
 
 
+def check_mlflow() -> None:
+    """Raises StudyError where MLflow cannot be used, before the time of a fit is spent."""
+    from smoothray.records.tracker import Tracker
+
+    try:
+        Tracker("").reach()
+    except ConnectionError as error:
+        raise StudyError(str(error)) from None
+
+
 def log_to_mlflow(distilled: Distilled) -> str:
     """Log the run, its scores and files, and the formula as a model; returns the model's address.
 

@@ -16,8 +16,9 @@ from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
 from smoothray.distillation import saved
-from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms, suited
+from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
 from smoothray.distillation.outcome import SMOOTHNESS, curve, front
+from smoothray.distillation.own_teacher import OwnTeacher
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.formulas import Program, parse, to_latex, to_python
@@ -294,15 +295,16 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._names = self._columns(X.shape[1])
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         trials = [self._trial(X, target, weights, seed) for target in targets.T]
-        factory = self._factory(X.shape[1])
+        own = OwnTeacher(self.teacher, self.prefit, self.penalty)
+        factory = own.factory(X.shape[1])
         attempts = attempt_all(
             trials,
-            arms if factory is None else self._suited(arms, factory(X.shape[1])),
+            arms if factory is None else own.suited(arms, factory(X.shape[1])),
             student,
             self.selection or ("fidelity" if self.prefit else "accuracy"),
             teacher,
             factory=factory,
-            trained=self._trained(len(trials)),
+            trained=own.trained(len(trials), self._names),
             n_jobs=self.n_jobs,
             timeout=None if self.timeout is None else student.timeout,
         )
@@ -408,43 +410,6 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.validation_rows_: NDArray[np.int64] | None = val
         dataset = Dataset("fit", X, target, self._names, "y")
         return Trial.on(dataset, 0, seed, {"train": train, "val": val, "test": val}, weights)
-
-    def _factory(self, d: int) -> Any:
-        if self.teacher is None or self.prefit or self.penalty == "direct":
-            return None
-        from smoothray.teachers.fitted import factory_of
-
-        return factory_of(self.teacher, d)
-
-    def _suited(self, arms: list[Arm], network: nn.Module) -> list[Arm]:
-        """The arms, or with a warning those in place of what the network's layers do not allow."""
-        others = suited(arms, network)
-        pairs = {arm.penalty: other.penalty for arm, other in zip(arms, others, strict=True)}
-        for penalty, other in pairs.items():
-            if other != penalty:
-                warnings.warn(
-                    f"the penalty '{penalty}' is for a plain chain of layers, which this network is not; "
-                    f"'{other}', which is for any network, takes its place",
-                    UserWarning,
-                    stacklevel=4,
-                )
-        return others
-
-    def _trained(self, outputs: int) -> list[Any] | None:
-        if not self.prefit:
-            return None
-        from smoothray.teachers.fitted import Teacher
-
-        if self.teacher is None:
-            raise StudyError(
-                "prefit=True needs a teacher: a trained module, or a function of arrays"
-            )
-        if not callable(getattr(self.teacher, "predict", self.teacher)):
-            raise StudyError(
-                f"the teacher is {self.teacher!r}; give a torch module, an object with a predict method, "
-                "or a function of arrays"
-            )
-        return [Teacher(self.teacher, output, outputs, self._names) for output in range(outputs)]
 
     def _take(self, by_target: list[list[Attempt]]) -> None:
         """Keep what a fit came to: each target's attempts, the best one first."""

@@ -85,10 +85,9 @@ def log_run(
     Returns the run's id and the model's address. Raises StudyError or ConnectionError where MLflow cannot be
     used.
     """
+    client = Tracker(EXPERIMENT).client()  # first of all, since it makes MLflow quiet
     from mlflow.entities import Metric, Param
 
-    tracker = Tracker(EXPERIMENT)
-    client = tracker.client()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     place = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
     run = client.create_run(place, run_name=name)

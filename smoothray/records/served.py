@@ -25,7 +25,9 @@ class ServedFormula(PythonModel):
             exec(compile(source, f"formula of {name}", "exec"), space)
             self.functions[name] = space["predict"]
 
-    def predict(self, context: Any, model_input: pd.DataFrame) -> pd.DataFrame:
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         values = {name: function(model_input) for name, function in self.functions.items()}
         return pd.DataFrame(values, index=model_input.index)
 
