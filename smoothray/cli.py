@@ -221,6 +221,9 @@ def distill(
         float | None, typer.Option(help="Seconds after which a fit of a formula is ended.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for the result's files.")] = None,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Log the run and the formula as a model to MLflow.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
@@ -228,6 +231,8 @@ def distill(
     from smoothray.commands.distill import (
         Distilled,
         automatic_repeats,
+        check_mlflow,
+        log_to_mlflow,
         print_result,
         result,
         write_files,
@@ -255,6 +260,8 @@ def distill(
         random_state=seed,
     )
     model.check()
+    if mlflow:
+        check_mlflow()
     spec = parse_spec({"file": str(file), "target": target})
     table = load_table(spec, only=only or (), exclude=exclude or (), units=units)
     dataset = table.dataset
@@ -289,6 +296,36 @@ def distill(
     if out is not None:
         for path in write_files(distilled, out):
             say(f"wrote {path}")
+        say(f"To predict new rows: {shlex.join([_this_program(), 'predict', str(out), 'new.csv'])}")
+    if mlflow:
+        uri = log_to_mlflow(distilled)
+        say(f"In MLflow: mlflow models predict -m {uri} -i new.csv -t csv --env-manager local")
+
+
+@app.command()
+def predict(
+    result: Annotated[
+        Path, typer.Argument(help="The folder of 'smoothray distill --out', or a saved .json.")
+    ],
+    file: Annotated[Path, typer.Argument(help="A table with new rows.")],
+    out: Annotated[Path | None, typer.Option(help="A CSV file for all predictions.")] = None,
+) -> None:
+    """Predict new rows with a formula that was found before."""
+    from smoothray.commands import predict as command
+    from smoothray.commands.console import say
+    from smoothray.distillation.distiller import SymbolicDistiller
+
+    model = SymbolicDistiller.load(result)
+    predictions = command.predict(model, command.read_table(file))
+    for line in predictions.told:
+        say(line)
+    if out is None:
+        command.print_predictions(predictions)
+        command.print_summary(predictions)
+    else:
+        command.write(predictions, out)
+        say(command.summary(predictions))
+        say(f"wrote {out}")
 
 
 def _strength(text: str) -> float | str:

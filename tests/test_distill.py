@@ -20,7 +20,7 @@ KEYS = {"formula", "latex", "complexity", "r2_test", "teacher_r2_test", "fidelit
 KEYS |= {"direct_r2_test", "penalty", "strength", "student", "smoothness"}
 FILES = {
     *("result.json", "formula.txt", "formula.tex", "formula.py"),
-    *("front.csv", "front.png", "front.svg", "predictions.csv"),
+    *("front.csv", "front.png", "front.svg", "predictions.csv", "model.json"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -21,7 +22,9 @@ from smoothray.commands.distilled_tables import print_front, print_stability, pr
 from smoothray.datasets import Dataset
 from smoothray.datasets.splits import holdout
 from smoothray.distillation.distiller import SymbolicDistiller
+from smoothray.distillation.saved import as_json
 from smoothray.distillation.stability import Stability, stability_of
+from smoothray.errors import StudyError
 from smoothray.formulas.dimensions import UnitCheck, check_units, parse_unit
 from smoothray.metrics.scores import r2
 from smoothray.study.plan import Arm
@@ -54,11 +57,17 @@ class Distilled:
         )
         for each in (model, direct):
             each.fit(frame_of(dataset, training), dataset.y[training])
-        return cls(model, direct, dataset, seed, test_size)
+        distilled = cls(model, direct, dataset, seed, test_size)
+        if dataset.encoding is not None:
+            model.encoding_ = dataset.encoding.on(dataset.X[training])
+        model.scores_ = distilled.scores()
+        return distilled
 
     def picked(self, complexity: int) -> Distilled:
         """The same with the front's best formula of at most so many nodes."""
-        return replace(self, model=self.model.select(complexity))
+        picked = replace(self, model=self.model.select(complexity))
+        picked.model.scores_ = picked.scores()
+        return picked
 
     def repeated(self, repeats: int, complexity: int | None = None) -> Distilled:
         """The same with what came of it on so many splits, this one the first of them."""
@@ -220,30 +229,13 @@ def _strength(value: Any) -> float | None:
 
 
 def write_files(distilled: Distilled, folder: Path) -> list[Path]:
-    """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv, front.png and
-    front.svg into a folder."""
+    """Write model.json, result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv,
+    front.png and front.svg into a folder."""
     from smoothray_analysis.plots import front_plot, save
 
-    model, dataset = distilled.model, distilled.dataset
-    parts = {"train": distilled.training, "test": distilled.test}
-    # "part" and "formula" are columns of their own.
-    column = (
-        f"{dataset.target} in the table"
-        if dataset.target in ("part", "formula")
-        else dataset.target
-    )
-    outputs = [
-        pd.DataFrame(
-            {
-                "part": part,
-                column: dataset.y[rows],
-                "formula": model.predict(frame_of(dataset, rows)),
-            }
-        )
-        for part, rows in parts.items()
-    ]
+    model = distilled.model
     texts = {
-        "predictions.csv": pd.concat(outputs).to_csv(index=False),
+        "predictions.csv": predictions(distilled).to_csv(index=False),
         "result.json": json.dumps(result(distilled), indent=2, allow_nan=False) + "\n",
         "formula.txt": f"{model.formula_}\n",
         "formula.tex": f"{model.latex()}\n",
@@ -253,4 +245,63 @@ def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     for name, text in texts.items():
         (folder / name).write_text(text)
     fronts = {"distilled": model.pareto_front_, "direct": distilled.direct.pareto_front_}
-    return [*(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
+    saved = model.save(folder)
+    return [saved, *(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
+
+
+def check_mlflow() -> None:
+    """Raises StudyError where MLflow cannot be used, before the time of a fit is spent."""
+    from smoothray.records.tracker import Tracker
+
+    try:
+        Tracker("").reach()
+    except ConnectionError as error:
+        raise StudyError(str(error)) from None
+
+
+def log_to_mlflow(distilled: Distilled) -> str:
+    """Log the run, its scores and files, and the formula as a model; returns the model's address.
+
+    Raises StudyError where MLflow cannot be used.
+    """
+    from smoothray.records.models import log_run
+
+    model, dataset = distilled.model, distilled.dataset
+    fields = result(distilled)
+    with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
+        files = write_files(distilled, Path(folder))
+        saved = as_json(model)
+        metrics = {**model.scores_, "complexity": model.complexity_}
+        settings = {**saved["settings"], "target": dataset.target, "data": dataset.name}
+        chosen = {f"chosen_{name}": fields[name] for name in ("penalty", "strength")}
+        try:
+            return log_run(dataset.name, saved, metrics, {**settings, **chosen}, files)[1]
+        except ConnectionError as error:
+            raise StudyError(str(error)) from None
+
+
+def predictions(distilled: Distilled) -> pd.DataFrame:
+    """A row for each that was learned from or tested on, in the table's order.
+
+    `row` counts the table's rows from 1, the first one below the header; `part` is train, val or test; then
+    the target and the formula's, the teacher's and the direct fit's value.
+    """
+    model, dataset = distilled.model, distilled.dataset
+    rest = distilled.training
+    parts = pd.Series("train", index=rest)
+    if model.validation_rows_ is not None:
+        parts.iloc[model.validation_rows_] = "val"
+    parts = pd.concat([parts, pd.Series("test", index=distilled.test)]).sort_index()
+    rows = parts.index.to_numpy()
+    frame = frame_of(dataset, rows)
+    ours = {
+        "row": (rows if dataset.rows is None else dataset.rows[rows]) + 1,
+        "part": parts.to_numpy(),
+        "formula": model.predict(frame),
+        "teacher": model.teacher_.predict(frame.to_numpy()),
+        "direct": distilled.direct.predict(frame),
+    }
+    target = f"{dataset.target} in the table" if dataset.target in ours else dataset.target
+    result = pd.DataFrame(ours)
+    result.insert(2, target, dataset.y[rows])
+    return result

@@ -8,7 +8,6 @@ from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
@@ -16,13 +15,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
-from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms, suited
+from smoothray.distillation import saved
+from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
 from smoothray.distillation.choice import (
     checked_signs,
     member_of_size,
     monotone_attempts,
     of_member,
 )
+from smoothray.distillation.outcome import SMOOTHNESS, curve, front
+from smoothray.distillation.own_teacher import OwnTeacher
 from smoothray.distillation.stability import Stability, stability_of
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
@@ -33,24 +35,15 @@ from smoothray.study.settings import StudentSettings, TeacherSettings
 from smoothray.study.study import validated
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
+
+    from smoothray.datasets import Encoding
 
 Array = NDArray[np.float64]
 FEW_ROWS = 30
 SELECTIONS = ("accuracy", "fidelity", "native", "sobolev")
-SMOOTHNESS = (
-    "teacher_jacobian", "teacher_gradient_max", "teacher_spectral",
-    "student_jacobian", "student_gradient_max", "alignment",
-)  # fmt: skip
-CURVE = {
-    "student_r2_val": "r2_val",
-    "teacher_r2_val": "teacher_r2_val",
-    "fidelity_val": "fidelity_val",
-    "complexity": "complexity",
-    "teacher_jacobian": "teacher_jacobian",
-    "student_jacobian": "student_jacobian",
-    "formula": "formula",
-}
 
 
 class FitError(SmoothrayError, ValueError):
@@ -125,7 +118,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         The formula in the data's own columns and units.
     teacher_ : Teacher or None
         What was distilled: `teacher_.predict(X)`, `teacher_.gradients(X)` and the torch module
-        `teacher_.module`, all in the data's units.
+        `teacher_.module`, all in the data's units. None for the direct fit and for a model that was loaded.
     pareto_front_ : DataFrame
         All formulas that the student offered, by complexity, with their scores.
     strengths_ : DataFrame
@@ -137,6 +130,14 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         teacher's spectral bound, and their alignment (log of the Jacobians' ratio); standardised units.
     complexity_ : int
         The formula's number of nodes.
+    validation_rows_ : array of int or None
+        The rows that early stopping and the choice saw, as positions in X; None for a model that was loaded.
+    encoding_ : Encoding or None
+        How the raw table became the columns of X, where that is known; `save` keeps it.
+    scores_ : dict
+        What else is known of how good it is, such as the test scores of `smoothray distill`; saved too.
+    versions_ : dict
+        What it was made with.
     n_features_in_, feature_names_in_ : int, array
         As in scikit-learn. Columns without names are called x0, x1, ...
 
@@ -253,8 +254,12 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         named = hasattr(self, "feature_names_in_")
+        made_of = self.encoding_.categories if self.encoding_ is not None else None
         return self._shaped(
-            [to_python(expr, self._names, name, named=named) for expr in self._expressions]
+            [
+                to_python(expr, self._names, name, named=named, categories=made_of)
+                for expr in self._expressions
+            ]
         )
 
     def to_torch(self) -> nn.Module | list[nn.Module]:
@@ -300,6 +305,23 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         except SmoothrayError as error:
             raise FitError(str(error)) from error
 
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted model as JSON: formulas, columns, scores, front, settings and versions.
+
+        path: a folder, into which `model.json` goes, or a file ending in `.json`. The teacher and a
+        random_state that is no int are not saved. Returns the file.
+        """
+        check_is_fitted(self)
+        return saved.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SymbolicDistiller:
+        """The model that `save` or `smoothray distill --out` wrote into a folder or file.
+
+        It is fitted and does all that the saved one did, but that its `teacher_` is None. Raises StudyError.
+        """
+        return saved.load(cls, path)
+
     def __sklearn_clone__(self) -> SymbolicDistiller:
         """A copy that is not fitted; but a teacher that is trained already is kept as it is."""
         parameters = self.get_params(deep=False)
@@ -329,7 +351,6 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             arms,
             student,
             teacher,
-            trained=self._trained(len(trials)),
             n_jobs=self.n_jobs,
             timeout=None if self.timeout is None else student.timeout,
         )
@@ -350,16 +371,18 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         **options: Any,
     ) -> list[list[Attempt]]:
         """Each trial's attempts, best first, of those whose formula has the signs that it must have."""
-        factory = self._factory(len(self._names))
+        own = OwnTeacher(self.teacher, self.prefit, self.penalty)
+        factory = own.factory(len(self._names))
         selection = self.selection or ("fidelity" if self.prefit else "accuracy")
         signs = checked_signs(self.monotone, self._names)
         by_trial = attempt_all(
             trials,
-            arms if factory is None else self._suited(arms, factory(len(self._names))),
+            arms if factory is None else own.suited(arms, factory(len(self._names))),
             student,
             selection,
             teacher,
             factory=factory,
+            trained=own.trained(len(trials), self._names),
             **options,
         )
         if not signs:
@@ -473,45 +496,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise StudyError("fewer than 2 rows have a weight above 0")
         count = min(max(1, round(len(rows) * self.validation_fraction)), len(rows) - 1)
         val, train = np.sort(rows[:count]), np.sort(rows[count:])
+        self.validation_rows_: NDArray[np.int64] | None = val
         dataset = Dataset("fit", X, target, self._names, "y")
         return Trial.on(dataset, 0, seed, {"train": train, "val": val, "test": val}, weights)
-
-    def _factory(self, d: int) -> Any:
-        if self.teacher is None or self.prefit or self.penalty == "direct":
-            return None
-        from smoothray.teachers.fitted import factory_of
-
-        return factory_of(self.teacher, d)
-
-    def _suited(self, arms: list[Arm], network: nn.Module) -> list[Arm]:
-        """The arms, or with a warning those in place of what the network's layers do not allow."""
-        others = suited(arms, network)
-        pairs = {arm.penalty: other.penalty for arm, other in zip(arms, others, strict=True)}
-        for penalty, other in pairs.items():
-            if other != penalty:
-                warnings.warn(
-                    f"the penalty '{penalty}' is for a plain chain of layers, which this network is not; "
-                    f"'{other}', which is for any network, takes its place",
-                    UserWarning,
-                    stacklevel=4,
-                )
-        return others
-
-    def _trained(self, outputs: int) -> list[Any] | None:
-        if not self.prefit:
-            return None
-        from smoothray.teachers.fitted import Teacher
-
-        if self.teacher is None:
-            raise StudyError(
-                "prefit=True needs a teacher: a trained module, or a function of arrays"
-            )
-        if not callable(getattr(self.teacher, "predict", self.teacher)):
-            raise StudyError(
-                f"the teacher is {self.teacher!r}; give a torch module, an object with a predict method, "
-                "or a function of arrays"
-            )
-        return [Teacher(self.teacher, output, outputs, self._names) for output in range(outputs)]
 
     def _take(self, by_target: list[list[Attempt]]) -> None:
         """Keep what a fit came to: each target's attempts, the best one first."""
@@ -525,8 +512,11 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.strength_ = self._shaped([attempt.arm.strength for attempt in best])
         self.teacher_ = self._shaped([attempt.teacher for attempt in best])
         self.smoothness_ = self._shaped([{k: each.get(k) for k in SMOOTHNESS} for each in fields])
-        self.pareto_front_ = self._shaped([_front(each["front"]) for each in fields])
-        self.strengths_ = self._shaped([_curve(attempts) for attempts in by_target])
+        self.pareto_front_ = self._shaped([front(each["front"]) for each in fields])
+        self.strengths_ = self._shaped([curve(attempts) for attempts in by_target])
+        self.encoding_: Encoding | None = None
+        self.scores_: dict[str, Any] = {}
+        self.versions_ = saved.versions_now(self.student)
 
     def _pick(self, complexity: int) -> None:
         """Take another member of each front."""
@@ -551,25 +541,3 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _shaped(self, values: list[Any]) -> Any:
         """One value an output; the value itself for a target of one dimension."""
         return values if self._many else values[0]
-
-
-def _front(members: list[dict[str, Any]]) -> pd.DataFrame:
-    kept = [
-        "complexity", "formula", "r2_train", "r2_val", "fidelity_train", "fidelity_val",
-        "jacobian", "gradient_max", "chosen",
-    ]  # fmt: skip
-    return pd.DataFrame(members)[kept].astype({"chosen": bool})
-
-
-def _curve(attempts: Sequence[Attempt]) -> pd.DataFrame:
-    rows = [
-        {
-            "penalty": attempt.arm.penalty,
-            "strength": attempt.arm.strength,
-            **{name: attempt.fields.get(field) for field, name in CURVE.items()},
-            "chosen": attempt is attempts[0],
-        }
-        for attempt in attempts
-    ]
-    frame = pd.DataFrame(rows)
-    return frame.sort_values(["penalty", "strength"], ignore_index=True, kind="stable")

@@ -37,7 +37,7 @@ def {name}(X):
 _BY_NAME = '''
 
 def _column(X, position, raw=None, level=None, levels=()):
-    """One column of X as numbers (n,); of a category 1 where it is `level`, nan where it is none of `levels`."""
+    """One column of X (n,); of a category 1 where it is `level`, nan where it is none of `levels`."""
     if not hasattr(X, "keys"):
         return _array(X)[:, position]
     name = COLUMNS[position]

@@ -1,7 +1,7 @@
 """MLflow: one experiment a study, a parent run per (data set, arm, student), a child run per trial.
 
-The only module that imports mlflow. Runs are written through the client in three calls each and carry no
-artifacts but the parents' `trials.parquet`, which is what resuming and the analysis read.
+Beside models.py the only module that imports mlflow. Runs are written through the client in three calls each
+and carry no artifacts but the parents' `trials.parquet`, which is what resuming and the analysis read.
 """
 
 from __future__ import annotations
@@ -70,6 +70,10 @@ class Tracker:
         Raises StudyError for an address that MLflow does not take, ConnectionError where it is away.
         """
         self._connect()
+
+    def client(self) -> Any:
+        """MLflow's client; raises as `reach`."""
+        return self._connect()
 
     def open(self) -> bool:
         """Look for the study's experiment; False if there is none yet. Makes no database.
