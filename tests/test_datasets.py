@@ -313,6 +313,7 @@ def test_gaps_empty_and_constant_columns_are_dropped_with_a_notice():
     assert data.notices[-1] == "column 'flat' is constant and was dropped"
     kept = [i for i in range(N) if i not in (1, 2, 5, 6)]
     np.testing.assert_array_equal(data.y, frame["y"].to_numpy()[kept])
+    assert data.rows is not None and data.rows.tolist() == kept
 
 
 def test_too_many_gaps_are_refused():

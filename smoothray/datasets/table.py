@@ -31,6 +31,8 @@ class Dataset:
         feature_names: d names, all different.
         target: the target's name.
         notices: what was changed on the way, one plain sentence each.
+        rows: where each row stood in the given table, (n,), counted from 0; None: not known.
+        first_row: the number that a file gives to the table's first row; its header stands above.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Dataset:
     feature_names: tuple[str, ...]
     target: str
     notices: tuple[str, ...] = ()
+    rows: NDArray[np.int64] | None = None
+    first_row: int = 2
 
     def __repr__(self) -> str:
         n, d = self.X.shape
@@ -99,6 +103,7 @@ def _from_frame(
     if frame.empty:
         raise DataError("the table has no rows")
     notices: list[str] = []
+    frame = _drop_empty_rows(frame, notices)
     frame = _drop_empty(frame, target, notices)
     frame = _drop_gaps(frame, max_gap_fraction, notices)
     least = max(min_rows, 1)
@@ -110,7 +115,8 @@ def _from_frame(
         raise DataError(f"no column is left to predict '{target}' from")
     feature_names = tuple(column_names([*(each for each, _ in columns), target], target)[:-1])
     X = np.column_stack([values for _, values in columns])
-    return Dataset(name, X, y, feature_names, target, tuple(notices))
+    rows = frame.index.to_numpy(dtype=np.int64)
+    return Dataset(name, X, y, feature_names, target, tuple(notices), rows)
 
 
 def column_names(columns: Sequence[object], target: str) -> list[str]:
@@ -131,6 +137,16 @@ def column_names(columns: Sequence[object], target: str) -> list[str]:
         shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
         raise DataError(f"there is no column '{target}'; the columns are {shown}{hint}")
     return names
+
+
+def _drop_empty_rows(frame: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
+    empty = frame.isna().all(axis=1)
+    if empty.all():
+        raise DataError("the table has no values")
+    between = int(empty[: empty[~empty].index[-1]].sum())  # those at a file's end go unmentioned
+    if between:
+        notices.append(f"{count(between, 'empty row')} dropped")
+    return frame[~empty]
 
 
 def _drop_empty(frame: pd.DataFrame, target: str, notices: list[str]) -> pd.DataFrame:
