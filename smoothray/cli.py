@@ -168,7 +168,7 @@ def status(study: Annotated[Path, typer.Argument(help="A study file.")]) -> None
 
 @app.command()
 def distill(
-    file: Annotated[Path, typer.Argument(help="A CSV, TSV or Parquet file.")],
+    file: Annotated[Path, typer.Argument(help="A CSV, TSV, text, Excel, Parquet or Feather file.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     penalty: Annotated[
         str, typer.Option(help="none, jacobian, lipschitz, auto, or another: my_module:MyPenalty.")
@@ -188,13 +188,26 @@ def distill(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which a fit of a formula is ended.")
     ] = None,
+    sheet: Annotated[str, typer.Option(help="An Excel file's sheet: its name or number.")] = "",
+    decimal: Annotated[
+        str, typer.Option(help="The decimal sign, '.' or ','; found out if plain.")
+    ] = "",
+    test_size: Annotated[float, typer.Option(help="The share of rows kept for testing.")] = 0.25,
     out: Annotated[Path | None, typer.Option(help="A folder for the result's files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
     from smoothray.commands.console import err, reported, say
-    from smoothray.commands.distill import Distilled, print_result, result, write_files
+    from smoothray.commands.distill import (
+        Distilled,
+        print_result,
+        result,
+        test_rows,
+        training_rows,
+        write_files,
+    )
     from smoothray.datasets import load_dataset, parse_spec
+    from smoothray.datasets.suspicions import suspicions
     from smoothray.distillation.distiller import SymbolicDistiller
 
     if penalty == "direct":
@@ -214,8 +227,10 @@ def distill(
         random_state=seed,
     )
     model.check()
-    dataset = load_dataset(parse_spec({"file": str(file), "target": target}))
-    for notice in dataset.notices:
+    named = {"file": str(file), "target": target, "sheet": sheet, "decimal": decimal}
+    dataset = load_dataset(parse_spec(named))
+    parts = training_rows(dataset, seed, test_size), test_rows(dataset, seed, test_size)
+    for notice in (*dataset.notices, *suspicions(dataset, *parts)):
         say(notice)
     if out is not None:
         try:
@@ -228,7 +243,7 @@ def distill(
         warnings.catch_warnings(record=True) as told,
     ):
         warnings.simplefilter("always", UserWarning)
-        distilled = Distilled.of(model, dataset, seed)
+        distilled = Distilled.of(model, dataset, seed, test_size)
     for text in dict.fromkeys(str(w.message) for w in told if w.category is UserWarning):
         say(text)
     if as_json:

@@ -19,6 +19,8 @@ from smoothray.distillation.distiller import SymbolicDistiller
 from smoothray.metrics.scores import r2
 from smoothray.study.plan import Arm
 
+SPLIT = "table"  # not the file's name: a renamed file gives the same formula
+
 
 @dataclass(frozen=True, eq=False)
 class Distilled:
@@ -28,21 +30,24 @@ class Distilled:
     direct: SymbolicDistiller
     dataset: Dataset
     seed: int
+    test_size: float = 0.25
 
     @classmethod
-    def of(cls, model: SymbolicDistiller, dataset: Dataset, seed: int) -> Distilled:
+    def of(
+        cls, model: SymbolicDistiller, dataset: Dataset, seed: int, test_size: float = 0.25
+    ) -> Distilled:
         """Fit both on all rows but the test rows."""
-        rest = training_rows(dataset, seed)
+        rest = training_rows(dataset, seed, test_size)
         direct = SymbolicDistiller(
             **{**model.get_params(), "penalty": "direct", "strength": "auto", "augment": 0}
         )
         for each in (model, direct):
             each.fit(frame_of(dataset, rest), dataset.y[rest])
-        return cls(model, direct, dataset, seed)
+        return cls(model, direct, dataset, seed, test_size)
 
     @property
     def test(self) -> np.ndarray:
-        return split(len(self.dataset.y), self.dataset.name, 0, self.seed).test
+        return test_rows(self.dataset, self.seed, self.test_size)
 
     def scores(self) -> dict[str, float]:
         """R² on the test rows, which nothing was chosen by."""
@@ -57,10 +62,14 @@ class Distilled:
         }
 
 
-def training_rows(dataset: Dataset, seed: int) -> np.ndarray:
+def training_rows(dataset: Dataset, seed: int, test_size: float = 0.25) -> np.ndarray:
     """The rows that a distiller is fitted to: all but the test rows, of large tables some."""
-    parts = split(len(dataset.y), dataset.name, 0, seed)
+    parts = split(len(dataset.y), SPLIT, 0, seed, test_size=test_size)
     return np.sort(np.concatenate([parts.train, parts.val]))
+
+
+def test_rows(dataset: Dataset, seed: int, test_size: float = 0.25) -> np.ndarray:
+    return split(len(dataset.y), SPLIT, 0, seed, test_size=test_size).test
 
 
 def frame_of(dataset: Dataset, rows: np.ndarray) -> pd.DataFrame:
@@ -86,7 +95,7 @@ def result(distilled: Distilled) -> dict[str, Any]:
         "smoothness": model.smoothness_,
         "target": dataset.target,
         "features": list(dataset.feature_names),
-        "n_train": len(training_rows(dataset, distilled.seed)),
+        "n_train": len(training_rows(dataset, distilled.seed, distilled.test_size)),
         "n_test": len(distilled.test),
         "seed": distilled.seed,
         "version": smoothray.__version__,
@@ -142,7 +151,10 @@ def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     from smoothray_analysis.plots import front_plot, save
 
     model, dataset = distilled.model, distilled.dataset
-    parts = {"train": training_rows(dataset, distilled.seed), "test": distilled.test}
+    parts = {
+        "train": training_rows(dataset, distilled.seed, distilled.test_size),
+        "test": distilled.test,
+    }
     # "part" and "formula" are columns of their own.
     column = (
         f"{dataset.target} in the table"

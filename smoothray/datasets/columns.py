@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smoothray.datasets.cells import like_numbers, mending
 from smoothray.errors import DataError
 
 MAX_LEVELS = 50
@@ -59,12 +60,13 @@ def as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
     else:
         text = column.dropna().astype(str)
         parsed = pd.to_numeric(text, errors="coerce")
-        wrong = text[parsed.isna()]
-        if len(wrong) < len(text) / 2 and len(wrong) > 0 and text.nunique() > 10:
+        wrong = unreadable(column)
+        some = 0 < len(wrong) < len(text) / 2 and text.nunique() > 10
+        if some or like_numbers(wrong):
+            advice = mending(wrong.iloc[0]) or "mend them or leave their cells empty"
             raise DataError(
                 f"column '{column.name}' should hold numbers, but {count(len(wrong), 'value')} "
-                f"did not read as one, such as '{wrong.iloc[0]}'; "
-                "mend them or leave their cells empty"
+                f"did not read as one, such as '{wrong.iloc[0]}'; {advice}"
             )
         if len(wrong):
             return None
@@ -76,6 +78,14 @@ def as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
             "put numbers there or leave the cells empty"
         )
     return numbers
+
+
+def unreadable(column: pd.Series) -> pd.Series:
+    """The values, as text, that do not read as numbers; none of a column of numbers or labels."""
+    if column.dtype.kind in "biuf" or isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Series(dtype=object)
+    text = column.dropna().astype(str)
+    return text[pd.to_numeric(text, errors="coerce").isna()]
 
 
 def encode(column: pd.Series) -> Encoded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,13 @@ class Split:
 
 
 def split(
-    n: int, name: str, trial: int, seed: int = 0, *, max_train: int | None = MAX_TRAIN
+    n: int,
+    name: str,
+    trial: int,
+    seed: int = 0,
+    *,
+    max_train: int | None = MAX_TRAIN,
+    test_size: float = 0.25,
 ) -> Split:
     """Split n rows: a quarter is test, a fifth of the rest validation, what remains train.
 
@@ -36,9 +43,10 @@ def split(
         trial: the trial's number.
         seed: the study's seed.
         max_train: the most rows outside test; of more, a random part is left unused. None: all.
+        test_size: the share of rows that are test, between 0 and 1.
 
     Raises:
-        DataError: fewer than 3 rows.
+        DataError: fewer than 3 rows, or a share that leaves too few for training or for a test.
 
     >>> parts = split(100, "diabetes", trial=0)
     >>> len(parts.train), len(parts.val), len(parts.test)
@@ -47,7 +55,13 @@ def split(
     if n < 3:
         raise DataError(f"data set '{name}': {n} rows cannot be split in three; at least 3 needed")
     rows = generator(seed, name, trial, "split").permutation(n)
-    test, rest = np.split(rows, [-(-n // 4)])
+    tested = math.ceil(n * test_size)
+    if not 0 < test_size < 1 or tested > n - 2:
+        raise DataError(
+            f"a test size of {test_size:g} cannot be: take a share between 0 and 1 that leaves at least "
+            f"2 of {n} rows for training"
+        )
+    test, rest = np.split(rows, [tested])
     rest = rest[:max_train]
     val, train = np.split(rest, [max(1, round(len(rest) / 5))])
     return Split(np.sort(train), np.sort(val), np.sort(test))

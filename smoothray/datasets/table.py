@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smoothray.datasets.columns import as_numbers, count, encode
+from smoothray.datasets.columns import as_numbers, count, encode, unreadable
 from smoothray.datasets.specs import checked_name
 from smoothray.errors import DataError, did_you_mean
 
@@ -97,7 +97,7 @@ def _from_frame(
 ) -> Dataset:
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"a pandas frame is needed, not a {type(frame).__name__}")
-    target = str(target).strip()
+    target = tidy(target)
     names = column_names(list(frame.columns), target)
     frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
     if frame.empty:
@@ -119,14 +119,24 @@ def _from_frame(
     return Dataset(name, X, y, feature_names, target, tuple(notices), rows)
 
 
+def tidy(name: object) -> str:
+    """A name without spaces around it, and without line breaks.
+
+    >>> tidy(" Fly Ash\\n(kg) ")
+    'Fly Ash (kg)'
+    """
+    return re.sub(r"\s*[\r\n\t]+\s*", " ", str(name).strip())
+
+
 def column_names(columns: Sequence[object], target: str) -> list[str]:
     """The columns' names as stripped text, one of them the target.
 
     Raises:
         DataError: two columns share a name, or none is the target (the nearest is offered).
     """
+    target = tidy(target)
     names = [
-        _UNNAMED.sub("", str(column).strip()) or f"unnamed column {position}"
+        _UNNAMED.sub("", tidy(column)) or f"unnamed column {position}"
         for position, column in enumerate(columns, start=1)
     ]
     doubled = [each for each, times in Counter(names).items() if times > 1]
@@ -182,9 +192,10 @@ def _drop_gaps(frame: pd.DataFrame, max_gap_fraction: float, notices: list[str])
 def _target(column: pd.Series) -> NDArray[np.float64]:
     y = None if column.dtype.kind == "b" else as_numbers(column)
     if y is None:
+        shown = [*unreadable(column), *column][0]
         raise DataError(
             f"the target '{column.name}' does not hold numbers, but values such as "
-            f"'{column.iloc[0]}'; smoothray predicts numbers, so choose a column of them"
+            f"'{shown}'; smoothray predicts numbers, so choose a column of them"
         )
     if y.min() == y.max():
         raise DataError(f"the target '{column.name}' is the same in every row ({y[0]:g})")
