@@ -249,11 +249,9 @@ def test_bad_files_of_other_sorts_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         check_spec(DatasetSpec("file", "x", str(tmp_path / "x.csv"), "y"))
     with pytest.raises(DataError, match=r"cannot read this kind; use one of \.csv"):
-        check_spec(write(tmp_path / "x.xlsx", "?"))
+        check_spec(write(tmp_path / "x.docx", "?"))
     with pytest.raises(DataError, match="cannot be read"):
         check_spec(write(tmp_path / "x.parquet", "this is no Parquet"))
-    with pytest.raises(DataError, match="UTF-8"):
-        load_dataset(write(tmp_path / "x.csv", "größe,y\n" + "1,2\n" * N, encoding="latin-1"))
     table().to_parquet(tmp_path / "z.parquet")
     with pytest.raises(DataError, match="no column 'z'"):
         check_spec(DatasetSpec("file", "z", str(tmp_path / "z.parquet"), "z"))

@@ -196,7 +196,7 @@ def test_the_command_and_the_class_give_the_same_formula(file, smoothray: Comman
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     dataset = load_dataset(parse_spec({"file": str(file), "target": "y"}))
-    test = split(len(dataset.y), dataset.name, 0, 3).test
+    test = split(len(dataset.y), "table", 0, 3).test
     frame = pd.DataFrame(dataset.X, columns=list(dataset.feature_names)).drop(index=test)
     model = SymbolicDistiller("jacobian", budget="quick", random_state=3)
     model.fit(frame, np.delete(dataset.y, test))
