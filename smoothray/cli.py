@@ -169,7 +169,7 @@ def status(study: Annotated[Path, typer.Argument(help="A study file.")]) -> None
 
 @app.command()
 def distill(
-    file: Annotated[Path, typer.Argument(help="A CSV, TSV or Parquet file.")],
+    file: Annotated[Path, typer.Argument(help="A CSV, TSV, text, Excel, Parquet or Feather file.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     penalty: Annotated[
         str, typer.Option(help="none, jacobian, lipschitz, auto, or another: my_module:MyPenalty.")
@@ -220,6 +220,11 @@ def distill(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which a fit of a formula is ended.")
     ] = None,
+    sheet: Annotated[str, typer.Option(help="An Excel file's sheet: its name or number.")] = "",
+    decimal: Annotated[
+        str, typer.Option(help="The decimal sign, '.' or ','; found out if plain.")
+    ] = "",
+    test_size: Annotated[float, typer.Option(help="The share of rows kept for testing.")] = 0.25,
     out: Annotated[Path | None, typer.Option(help="A folder for the result's files.")] = None,
     mlflow: Annotated[
         bool, typer.Option("--mlflow", help="Log the run and the formula as a model to MLflow.")
@@ -239,6 +244,8 @@ def distill(
     )
     from smoothray.commands.table import load_table, monotone_signs
     from smoothray.datasets import parse_spec
+    from smoothray.datasets.splits import holdout
+    from smoothray.datasets.suspicions import suspicions
     from smoothray.distillation.distiller import SymbolicDistiller
 
     if penalty == "direct":
@@ -262,11 +269,12 @@ def distill(
     model.check()
     if mlflow:
         check_mlflow()
-    spec = parse_spec({"file": str(file), "target": target})
-    table = load_table(spec, only=only or (), exclude=exclude or (), units=units)
+    named = {"file": str(file), "target": target, "sheet": sheet, "decimal": decimal}
+    table = load_table(parse_spec(named), only=only or (), exclude=exclude or (), units=units)
     dataset = table.dataset
     model.check_columns(dataset.feature_names)
-    for notice in dataset.notices:
+    parts = holdout(len(dataset.y), seed, test_size)
+    for notice in (*dataset.notices, *suspicions(dataset, *parts)):
         say(notice)
     if out is not None:
         try:
@@ -280,7 +288,7 @@ def distill(
     ):
         warnings.simplefilter("always", UserWarning)
         started = time.monotonic()
-        distilled = Distilled.of(model, dataset, seed)
+        distilled = Distilled.of(model, dataset, seed, test_size)
         seconds = time.monotonic() - started
         if pick is not None:
             distilled = distilled.picked(pick)

@@ -12,8 +12,8 @@ import pytest
 from conftest import Command
 
 from smoothray import SymbolicDistiller
-from smoothray.datasets import load_dataset, parse_spec, split
-from smoothray.distillation.trial import Trial
+from smoothray.datasets import load_dataset, parse_spec
+from smoothray.datasets.splits import holdout
 
 COLUMNS = ("a b", "x-1", "beta", "E", "lambda")
 KEYS = {"formula", "latex", "complexity", "r2_test", "teacher_r2_test", "fidelity_test"}
@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 def test_json_and_files(file, smoothray: Command):
     ended = smoothray(
         "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--strength", 0.01,
-        "--augment", 1, "--budget", "quick", "--json", "--out", "out/here", cwd=file.parent,
+        "--augment", 1, "--budget", "quick", "--repeats", 1, "--json", "--out", "out/here", cwd=file.parent,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     result = json.loads(ended.stdout)
@@ -70,9 +70,9 @@ def test_json_and_files(file, smoothray: Command):
     module: dict = {}
     exec((folder / "formula.py").read_text(), module)
     dataset = load_dataset(parse_spec({"file": str(file), "target": "y"}))
-    rows = Trial.of(dataset, 0, 0)
-    frame = pd.DataFrame(rows.raw["test"], columns=dataset.feature_names)[list(COLUMNS[::-1])]
-    truth = rows.y_scaler.mean + rows.y_scaler.scale * rows.y["test"]
+    _, rows = holdout(len(dataset.y), 0)
+    frame = pd.DataFrame(dataset.X[rows], columns=dataset.feature_names)[list(COLUMNS[::-1])]
+    truth = dataset.y[rows]
     residual = truth - module["predict"](frame)
     r2 = 1 - np.sum(residual**2) / np.sum((truth - truth.mean()) ** 2)
     assert r2 == pytest.approx(result["r2_test"], abs=1e-6)
@@ -90,7 +90,7 @@ def test_for_a_person(tmp_path, smoothray: Command):
     """A target that looks like markup, and no penalty."""
     table(target="[/y]").to_csv(tmp_path / "mine.csv", index=False)
     ended = smoothray(
-        "distill", "mine.csv", "--target", "[/y]", "--penalty", "none", "--budget", "quick",
+        "distill", "mine.csv", "--target", "[/y]", "--penalty", "none", "--budget", "quick", "--repeats", 1,
         cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -190,13 +190,13 @@ def test_a_student_that_cannot_run_here(main, file, monkeypatch):
 
 def test_the_command_and_the_class_give_the_same_formula(file, smoothray: Command):
     ended = smoothray(
-        "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--budget", "quick", "--seed", 3,
+        "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--budget", "quick", "--seed", 3, "--repeats", 1,
         "--jobs", 2, "--json", cwd=file.parent,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     dataset = load_dataset(parse_spec({"file": str(file), "target": "y"}))
-    test = split(len(dataset.y), dataset.name, 0, 3).test
+    _, test = holdout(len(dataset.y), 3)
     frame = pd.DataFrame(dataset.X, columns=list(dataset.feature_names)).drop(index=test)
     model = SymbolicDistiller("jacobian", budget="quick", random_state=3)
     model.fit(frame, np.delete(dataset.y, test))

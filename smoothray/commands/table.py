@@ -64,7 +64,10 @@ def load_table(
 
 
 def _without_units(frame: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
-    """The table without its first row, whose units are written down in `units`."""
+    """The table without its row of units, which are written down in `units`."""
+    if "units" in frame.attrs:
+        units.update(frame.attrs["units"])
+        return frame
     if frame.empty:
         raise DataError("the table has no rows, so none with units")
     for name, value in frame.iloc[0].items():

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smoothray.datasets.cells import like_numbers, mending
 from smoothray.errors import DataError
 
 MAX_LEVELS = 50
@@ -61,12 +62,13 @@ def as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
     else:
         text = column.dropna().astype(str)
         parsed = pd.to_numeric(text, errors="coerce")
-        wrong = text[parsed.isna()]
-        if len(wrong) < len(text) / 2 and len(wrong) > 0 and text.nunique() > 10:
+        wrong = unreadable(column)
+        some = 0 < len(wrong) < len(text) / 2 and text.nunique() > 10
+        if some or like_numbers(wrong):
+            advice = mending(wrong.iloc[0]) or "mend them or leave their cells empty"
             raise DataError(
                 f"column '{column.name}' should hold numbers, but {count(len(wrong), 'value')} "
-                f"did not read as one, such as '{wrong.iloc[0]}'; "
-                "mend them or leave their cells empty"
+                f"did not read as one, such as '{wrong.iloc[0]}'; {advice}"
             )
         if len(wrong):
             return None
@@ -80,6 +82,23 @@ def as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
     return numbers
 
 
+def unreadable(column: pd.Series) -> pd.Series:
+    """The values, as text, that do not read as numbers; none of a column of numbers or labels."""
+    if column.dtype.kind in "biuf" or isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Series(dtype=object)
+    text = column.dropna().astype(str)
+    return text[pd.to_numeric(text, errors="coerce").isna()]
+
+
+def tidy(name: object) -> str:
+    """A name without spaces around it, and without line breaks.
+
+    >>> tidy(" Fly Ash\\n(kg) ")
+    'Fly Ash (kg)'
+    """
+    return re.sub(r"\s*[\r\n\t]+\s*", " ", str(name).strip())
+
+
 def tidy_names(columns: Sequence[object]) -> list[str]:
     """The columns' names as stripped text.
 
@@ -87,7 +106,7 @@ def tidy_names(columns: Sequence[object]) -> list[str]:
         DataError: two columns share a name.
     """
     names = [
-        _UNNAMED.sub("", str(column).strip()) or f"unnamed column {position}"
+        _UNNAMED.sub("", tidy(column)) or f"unnamed column {position}"
         for position, column in enumerate(columns, start=1)
     ]
     doubled = [each for each, times in Counter(names).items() if times > 1]

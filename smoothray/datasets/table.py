@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smoothray.datasets.columns import as_numbers, count, tidy_names
+from smoothray.datasets.columns import as_numbers, count, tidy, tidy_names, unreadable
 from smoothray.datasets.encoding import Encoding, RawColumn
 from smoothray.datasets.specs import checked_name
 from smoothray.errors import DataError, did_you_mean
@@ -28,7 +28,8 @@ class Dataset:
         feature_names: d names, all different.
         target: the target's name.
         notices: what was changed on the way, one plain sentence each.
-        rows: the rows' positions in the table it was made of, (n,), from 0; None where there was none.
+        rows: where each row stood in the given table, (n,), counted from 0; None: not known.
+        first_row: the number that a file gives to the table's first row; its header stands above.
         encoding: how the table's columns became those of X; None where there was no table.
     """
 
@@ -39,6 +40,7 @@ class Dataset:
     target: str
     notices: tuple[str, ...] = ()
     rows: NDArray[np.int64] | None = None
+    first_row: int = 2
     encoding: Encoding | None = None
 
     def __repr__(self) -> str:
@@ -94,12 +96,13 @@ def _from_frame(
 ) -> Dataset:
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"a pandas frame is needed, not a {type(frame).__name__}")
-    target = str(target).strip()
+    target = tidy(target)
     names = column_names(list(frame.columns), target)
     frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
     if frame.empty:
         raise DataError("the table has no rows")
     notices: list[str] = []
+    frame = _drop_empty_rows(frame, notices)
     frame, dropped = _drop_empty(frame, target, notices)
     frame = _drop_gaps(frame, max_gap_fraction, notices)
     least = max(min_rows, 1)
@@ -121,7 +124,7 @@ def _from_frame(
         target,
         tuple(notices),
         frame.index.to_numpy(dtype=np.int64),
-        encoding,
+        encoding=encoding,
     )
 
 
@@ -131,12 +134,23 @@ def column_names(columns: Sequence[object], target: str) -> list[str]:
     Raises:
         DataError: two columns share a name, or none is the target (the nearest is offered).
     """
+    target = tidy(target)
     names = tidy_names(columns)
     if target not in names:
         hint = did_you_mean(target, names)
         shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
         raise DataError(f"there is no column '{target}'; the columns are {shown}{hint}")
     return names
+
+
+def _drop_empty_rows(frame: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
+    empty = frame.isna().all(axis=1)
+    if empty.all():
+        raise DataError("the table has no values")
+    between = int(empty[: empty[~empty].index[-1]].sum())  # those at a file's end go unmentioned
+    if between:
+        notices.append(f"{count(between, 'empty row')} dropped")
+    return frame[~empty]
 
 
 def _drop_empty(
@@ -177,9 +191,10 @@ def _drop_gaps(frame: pd.DataFrame, max_gap_fraction: float, notices: list[str])
 def _target(column: pd.Series) -> NDArray[np.float64]:
     y = None if column.dtype.kind == "b" else as_numbers(column)
     if y is None:
+        shown = [*unreadable(column), *column][0]
         raise DataError(
             f"the target '{column.name}' does not hold numbers, but values such as "
-            f"'{column.iloc[0]}'; smoothray predicts numbers, so choose a column of them"
+            f"'{shown}'; smoothray predicts numbers, so choose a column of them"
         )
     if y.min() == y.max():
         raise DataError(f"the target '{column.name}' is the same in every row ({y[0]:g})")
