@@ -227,8 +227,9 @@ def distill(
         random_state=seed,
     )
     model.check()
-    named = {"file": str(file), "target": target, "sheet": sheet, "decimal": decimal}
-    dataset = load_dataset(parse_spec(named))
+    reading = {"sheet": sheet, "decimal": decimal}
+    given = {key: value for key, value in reading.items() if value}
+    dataset = load_dataset(parse_spec({"file": str(file), "target": target, **given}))
     parts = training_rows(dataset, seed, test_size), test_rows(dataset, seed, test_size)
     for notice in (*dataset.notices, *suspicions(dataset, *parts)):
         say(notice)
