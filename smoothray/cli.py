@@ -269,8 +269,9 @@ def distill(
     model.check()
     if mlflow:
         check_mlflow()
-    named = {"file": str(file), "target": target, "sheet": sheet, "decimal": decimal}
-    table = load_table(parse_spec(named), only=only or (), exclude=exclude or (), units=units)
+    reading = {key: value for key, value in (("sheet", sheet), ("decimal", decimal)) if value}
+    spec = parse_spec({"file": str(file), "target": target, **reading})
+    table = load_table(spec, only=only or (), exclude=exclude or (), units=units)
     dataset = table.dataset
     model.check_columns(dataset.feature_names)
     parts = holdout(len(dataset.y), seed, test_size)

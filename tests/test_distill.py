@@ -190,7 +190,8 @@ def test_a_student_that_cannot_run_here(main, file, monkeypatch):
 
 def test_the_command_and_the_class_give_the_same_formula(file, smoothray: Command):
     ended = smoothray(
-        "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--budget", "quick", "--seed", 3, "--repeats", 1,
+        "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--budget", "quick",
+        "--seed", 3, "--repeats", 1,
         "--jobs", 2, "--json", cwd=file.parent,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -1,4 +1,4 @@
-"""Odd tables, as they come from a laboratory: a clear line for each bad one, the right numbers for the rest."""
+"""Odd tables, as they come from a laboratory: a clear line for each bad one, right numbers else."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from conftest import Command
 
+from smoothray.cli import main
 from smoothray.datasets import Dataset, from_frame, load_dataset, parse_spec, split
 from smoothray.datasets.suspicions import row_numbers, suspicions
 from smoothray.errors import DataError
@@ -74,6 +74,11 @@ def same_numbers(data: Dataset) -> None:
 
 UNITS = [rows()[0], "K,bar,mol/l", *rows()[1:]]
 BLANK = [*rows()[:5], "", ",,", *rows()[5:], "", ""]
+CELLS = [[i * (j % 90 + 1) % 97 + j for j in range(497)] for i in range(1, N + 1)]
+WIDE = [
+    f"{row},{','.join(map(str, cells))}"
+    for row, cells in zip(rows(), [[f"c{j}" for j in range(497)], *CELLS], strict=True)
+]
 GOOD = {
     "utf8-bom.csv": (b"\xef\xbb\xbf" + text(rows()), ""),
     "utf16.csv": ("\n".join(rows("\t")).encode("utf-16"), ""),
@@ -108,8 +113,7 @@ GOOD = {
     "newline-in-name.csv": (column('"Fly ash\n(kg)"', lambda i: i * i), ""),
     "big-integers.csv": (column("k", lambda i: 10**25 + i * 10**20), ""),
     "footer.csv": (text([*rows(), "Total,,", ",,"]), "1 row with gaps was dropped"),
-    "many-columns.csv": (text([",".join([r, *(f"c{j}" if i == 0 else str(i * (j % 90 + 1) % 97 + j) for j in range(497))])
-                               for i, r in enumerate(rows())]), ""),
+    "many-columns.csv": (text(WIDE), ""),
 }  # fmt: skip
 
 
@@ -364,30 +368,53 @@ def test_twins_across_the_split_identifiers_and_leaks_are_named():
 # ---- through the command
 
 
-def test_the_name_of_a_file_changes_nothing_and_what_is_odd_is_said(tmp_path, smoothray: Command):
+def command(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
+    """`smoothray ARGUMENTS` in this process; its exit status."""
+    monkeypatch.setattr("sys.argv", ["smoothray", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_the_name_of_a_file_changes_nothing_and_what_is_odd_is_said(tmp_path, monkeypatch, capsys):
     y = 2 * A + B
     y[3] = 9999
     results = []
-    for name, dress in {"a": (",", "."), "other name": (";", ",")}.items():
-        lines = [
-            dress[0].join(str(v).replace(".", dress[1]) for v in r)
-            for r in zip(A, B, y, strict=True)
-        ]
-        (tmp_path / f"{name}.csv").write_bytes(text([dress[0].join("aby"), *lines]))
-        ended = smoothray(
-            "distill", f"{name}.csv", "--target", "y", "--penalty", "none", "--budget", "quick",
-            "--test-size", 0.4, "--json", "--out", name, cwd=tmp_path,
-        )  # fmt: skip
-        assert ended.returncode == 0, ended.stderr
-        assert "1 value of 'y' lies far from all others: 9999 in row 5" in ended.stderr
-        results.append((ended.stdout, (tmp_path / name / "predictions.csv").read_text()))
-    assert results[0] == results[1]
-    assert json.loads(results[0][0])["n_test"] == 16
-    assert "read with a decimal comma" in ended.stderr
+    for name, sign, decimal in (("a", ",", "."), ("other name", ";", ",")):
+        cells = [[str(v).replace(".", decimal) for v in row] for row in zip(A, B, y, strict=True)]
+        file = tmp_path / f"{name}.csv"
+        file.write_bytes(text([sign.join(row) for row in ["aby", *cells]]))
+        options = (
+            "--penalty",
+            "none",
+            "--budget",
+            "quick",
+            "--jobs",
+            1,
+            "--test-size",
+            0.4,
+            "--json",
+        )
+        assert command("distill", file, "--target", "y", *options, monkeypatch=monkeypatch) == 0
+        printed = capsys.readouterr()
+        assert "1 value of 'y' lies far from all others: 9999 in row 5" in printed.err
+        assert ("read with a decimal comma" in printed.err) == (decimal == ",")
+        results.append(printed.out)
+    assert results[0] == results[1]  # the formula, and its scores to the last digit
+    assert json.loads(results[0])["n_test"] == 16
 
 
-def test_a_bad_test_size_is_one_line(tmp_path, smoothray: Command):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--test-size", 1.5), "a test size of 1.5 cannot be"),
+        (("--test-size", 0.99), "leaves at least 2 of 40 rows"),
+        (("--sheet", "data"), "only an Excel file has sheets"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(tmp_path, monkeypatch, capsys, options, said):
     (tmp_path / "a.csv").write_bytes(text(rows()))
-    ended = smoothray("distill", "a.csv", "--target", "y", "--test-size", 1.5, cwd=tmp_path)
-    assert ended.returncode != 0 and "a test size of 1.5 cannot be" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    file = tmp_path / "a.csv"
+    assert command("distill", file, "--target", "y", *options, monkeypatch=monkeypatch) == 2
+    printed = capsys.readouterr().err
+    assert said in printed and printed.count("\n") == 1

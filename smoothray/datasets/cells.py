@@ -54,6 +54,13 @@ def mending(text: str) -> str:
     return ""
 
 
+def any_commas(frame: pd.DataFrame) -> bool:
+    """Whether any text of the table has a comma."""
+    return any(
+        "," in text for place in range(frame.shape[1]) for text in _texts(frame.iloc[:, place])
+    )
+
+
 def plain_commas(frame: pd.DataFrame) -> bool:
     """Whether the numbers of a table of texts have decimal commas, beyond doubt.
 

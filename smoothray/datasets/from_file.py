@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from smoothray.datasets.cells import header_below, units_row, with_commas
+from smoothray.datasets.cells import any_commas, header_below, units_row, with_commas
 from smoothray.datasets.columns import tidy
 from smoothray.datasets.excel import Sheet, read_sheet
 from smoothray.datasets.specs import DatasetSpec
@@ -82,8 +82,8 @@ def read(spec: DatasetSpec) -> tuple[pd.DataFrame, str, tuple[str, ...], int]:
         units = units_row(frame)
         if units:
             notices.append(f"row {first_row} looks like units ({units}): it was left out")
-        commas = spec.decimal == "," or (not spec.decimal and table.has_plain_commas(bool(units)))
-        if commas:
+        guess = not spec.decimal and any_commas(frame)
+        if spec.decimal == "," or (guess and table.has_plain_commas(bool(units))):
             frame = with_commas(table.frame(as_text=True), first_row)
             if not spec.decimal:
                 notices.append("numbers such as 3,14 were read with a decimal comma")

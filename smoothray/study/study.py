@@ -78,7 +78,8 @@ class Study(Strict):
     datasets: tuple[Any, ...] = Field(
         description="A suite's name, or a list of data sets: `pmlb:NAME`, `sklearn:NAME`, "
         "`{file: PATH, target: COLUMN, name: NAME}`, `{load: my_module:my_function, target: COLUMN, "
-        "name: NAME}`, or suites' names."
+        "name: NAME}`, or suites' names. A file may be text (.csv, .tsv, .txt, also .gz), Excel, Parquet or "
+        "Feather, with `sheet: NAME` (or its number) and `decimal: ','` where they are needed."
     )
     trials: int = Field(
         default=10,
