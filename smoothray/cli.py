@@ -229,14 +229,15 @@ def distill(
     ):
         warnings.simplefilter("always", UserWarning)
         distilled = Distilled.of(model, dataset, seed)
-    for text in dict.fromkeys(str(w.message) for w in told if w.category is UserWarning):
+    cautions = tuple(dict.fromkeys(str(w.message) for w in told if w.category is UserWarning))
+    for text in cautions:
         say(text)
     if as_json:
         print(json.dumps(result(distilled), allow_nan=False))
     else:
         print_result(distilled)
     if out is not None:
-        for path in write_files(distilled, out):
+        for path in write_files(distilled, out, str(file), warnings=cautions):
             say(f"wrote {path}")
 
 

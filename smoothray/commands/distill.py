@@ -136,10 +136,14 @@ def _strength(value: Any) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def write_files(distilled: Distilled, folder: Path) -> list[Path]:
-    """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv, front.png and
-    front.svg into a folder."""
-    from smoothray_analysis.plots import front_plot, save
+def write_files(
+    distilled: Distilled, folder: Path, source: str = "", **shown: Any
+) -> list[Path]:
+    """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv and report.html
+    with its figures into a folder. source: the table's file. shown: more for the page, as `page_of` takes it.
+    """
+    from smoothray.commands.formula_page import page_of
+    from smoothray_analysis.report.formula_page import write_page
 
     model, dataset = distilled.model, distilled.dataset
     parts = {"train": training_rows(dataset, distilled.seed), "test": distilled.test}
@@ -169,5 +173,5 @@ def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
-    fronts = {"distilled": model.pareto_front_, "direct": distilled.direct.pareto_front_}
-    return [*(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
+    page = page_of(distilled, source, **shown)
+    return [*(folder / name for name in texts), *write_page(page, folder)]
