@@ -136,14 +136,13 @@ def _strength(value: Any) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def write_files(
-    distilled: Distilled, folder: Path, source: str = "", **shown: Any
-) -> list[Path]:
+def write_files(distilled: Distilled, folder: Path, source: str = "", **shown: Any) -> list[Path]:
     """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv and report.html
     with its figures into a folder. source: the table's file. shown: more for the page, as `page_of` takes it.
     """
-    from smoothray.commands.formula_page import page_of
     from smoothray_analysis.report.formula_page import write_page
+
+    from smoothray.commands.formula_page import page_of
 
     model, dataset = distilled.model, distilled.dataset
     parts = {"train": training_rows(dataset, distilled.seed), "test": distilled.test}

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from smoothray_analysis.plots.formula import Column
+from smoothray_analysis.report.formula_page import Formula, FormulaPage
 from sympy import Expr
 
 import smoothray
@@ -23,8 +25,6 @@ from smoothray.formulas import Program, to_mathml
 from smoothray.records.versions import versions
 from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings
-from smoothray_analysis.plots.formula import Column
-from smoothray_analysis.report.formula_page import Formula, FormulaPage
 
 if TYPE_CHECKING:
     from smoothray.commands.distill import Distilled
@@ -115,12 +115,15 @@ def _facts(distilled: Distilled, source: str, train: int, test: int) -> Iterator
     yield "date", datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
 
 
-def _columns(distilled: Distilled, index: NDArray[np.int64], train: Array) -> Iterator[Column]:
+def _columns(
+    distilled: Distilled, index: NDArray[np.int64], train: NDArray[np.int64]
+) -> Iterator[Column]:
     """The table's columns that stand in the formula; those that encode one category count as one."""
     model, dataset = distilled.model, distilled.dataset
     names = dataset.feature_names
-    program = Program(model.sympy(), names)
-    inside = {str(symbol) for symbol in model.sympy().free_symbols}
+    expr: Any = model.sympy()
+    program = Program(expr, names)
+    inside = {str(symbol) for symbol in expr.free_symbols}
     groups = encoded(dataset)
     typical = typical_row(dataset.X[train], groups)
     for group in groups:

@@ -12,7 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 LEAST, MOST = 1e-6, 2.0
 """What 1 − R² is drawn between: beyond lies rounding, or a formula far worse than the mean."""
-STEPS = ((1.0,), (1.0, 5.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0))
+STEPS = (
+    (1.0,), (1.0, 5.0), (1.0, 2.0, 5.0), (1.0, 2.0, 3.0, 5.0, 7.0),
+    (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0),
+)  # fmt: skip
 
 
 def error(r2: ArrayLike) -> NDArray[np.float64]:

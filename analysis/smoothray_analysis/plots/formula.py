@@ -107,9 +107,12 @@ def response_plot(
             x[chosen], rows["truth"].to_numpy()[chosen], s=5, color="#b5b5b5", lw=0,
             rasterized=len(chosen) > RASTER,
         )  # fmt: skip
-        kind = {"ls": "", "ms": 6} if column.levels else {"ms": 0}
-        axes.plot(column.at, column.teacher, color=TEACHER, **{"ls": "--", **kind}, marker="o", mfc="none")  # type: ignore[arg-type]
-        axes.plot(column.at, column.formula, color=COLOURS[0], **{"lw": 2, **kind}, marker="D")  # type: ignore[arg-type]
+        if column.levels:
+            axes.plot(column.at, column.formula, "D", color=COLOURS[0], ms=6)
+            axes.plot(column.at, column.teacher, "o", mec=TEACHER, mfc="none", ms=11)
+        else:
+            axes.plot(column.at, column.teacher, "--", color=TEACHER)
+            axes.plot(column.at, column.formula, color=COLOURS[0], lw=2)
         axes.set_ylim(low - space, high + space)
         if not column.levels:
             for start, end in ((column.at[0], column.low), (column.high, column.at[-1])):

@@ -20,7 +20,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from smoothray_analysis.plots.attempts import attempts_plot, repeats_plot
-from smoothray_analysis.plots.formula import SHOWN, Column, parity_plot, residuals_plot, response_plot
+from smoothray_analysis.plots.formula import (
+    SHOWN,
+    Column,
+    parity_plot,
+    residuals_plot,
+    response_plot,
+)
 from smoothray_analysis.plots.fronts import front_plot
 from smoothray_analysis.plots.style import RC, WIDTH, save
 from smoothray_analysis.report.cells import digits_text
@@ -153,7 +159,9 @@ def page(content: FormulaPage, drawn: Mapping[str, Drawn]) -> str:
     )
     jinja.filters["number"] = digits_text
     template = jinja.from_string((folder / "formula_page.html.jinja").read_text(encoding="utf-8"))
-    styles = [(folder / name).read_text(encoding="utf-8") for name in ("page.css", "formula_page.css")]
+    styles = [
+        (folder / name).read_text(encoding="utf-8") for name in ("page.css", "formula_page.css")
+    ]
     return template.render(
         page=content,
         style=Markup("\n".join(styles)),

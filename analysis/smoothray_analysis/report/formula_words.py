@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,8 +35,8 @@ def headline(page: FormulaPage) -> str:
     test = page.scores["test"]
     n = int((page.rows["part"] == "test").sum())
     said = (
-        f"On {count(n, 'row')} that it was not made from, the formula has an R² of {digits_text(test['r2'])}; "
-        f"the network it was distilled from has {digits_text(test['teacher_r2'])}, and a formula fitted "
+        f"On {count(n, 'row')} that it was not made from, the formula has an R² of "
+        f"{digits_text(test['r2'])}; the network it was distilled from has {digits_text(test['teacher_r2'])}, and a formula fitted "
         f"without a network {digits_text(test['direct_r2'])}."
     )
     if test["r2"] <= test["direct_r2"]:
@@ -67,7 +68,9 @@ def _over(repeats: pd.DataFrame | None, column: str) -> tuple[str, str]:
     if repeats is None or column not in repeats or repeats[column].isna().all():
         return NOTHING, NOTHING
     values = repeats[column]
-    return digits_text(values.median()), f"{digits_text(values.min())} to {digits_text(values.max())}"
+    return digits_text(
+        values.median()
+    ), f"{digits_text(values.min())} to {digits_text(values.max())}"
 
 
 def repeats_words(repeats: pd.DataFrame) -> list[str]:
@@ -81,7 +84,8 @@ def repeats_words(repeats: pd.DataFrame) -> list[str]:
     ]
     if len(sizes):
         lines.append(
-            f"The formulas had {sizes.min():.0f} to {sizes.max():.0f} nodes, {sizes.median():g} in the median."
+            f"The formulas had {sizes.min():.0f} to {sizes.max():.0f} nodes, "
+            f"{sizes.median():g} in the median."
         )
     return lines
 
@@ -93,19 +97,21 @@ def smoothness_words(page: FormulaPage) -> list[str]:
     for who, key in (("The teacher", "teacher"), ("The formula", "student")):
         squared, largest = measured.get(f"{key}_jacobian"), measured.get(f"{key}_gradient_max")
         if squared is not None and is_number(squared) and squared >= 0:
-            at_most = f", at most {largest:.3g}" if largest is not None and is_number(largest) else ""
+            at_most = (
+                f", at most {largest:.3g}" if largest is not None and is_number(largest) else ""
+            )
             lines.append(
                 f"{who}: one step in the steepest direction changes the prediction by typically "
                 f"{squared**0.5:.3g}{at_most}."
             )
     alignment = measured.get("alignment")
     if alignment is not None and is_number(alignment):
-        slopes = 2.718281828 ** (abs(alignment) / 2)
+        slopes = math.exp(abs(alignment) / 2)
         lines.append(
             f"So the two are about equally smooth (alignment {_signed(alignment)})."
             if abs(alignment) < ALIKE
-            else f"So the formula is {'rougher' if alignment > 0 else 'smoother'} than its teacher: its slopes "
-            f"are {slopes:.2g} times {'as steep' if alignment > 0 else 'flatter'} (alignment "
+            else f"So the formula is {'rougher' if alignment > 0 else 'smoother'} than its teacher: its "
+            f"slopes are {slopes:.2g} times {'as steep' if alignment > 0 else 'flatter'} (alignment "
             f"{_signed(alignment)}; 0: equally smooth)."
         )
     return lines
