@@ -275,7 +275,8 @@ def distill(
     dataset = table.dataset
     model.check_columns(dataset.feature_names)
     parts = holdout(len(dataset.y), seed, test_size)
-    for notice in (*dataset.notices, *suspicions(dataset, *parts)):
+    odd = suspicions(dataset, *parts)
+    for notice in (*dataset.notices, *odd):
         say(notice)
     if out is not None:
         try:
@@ -296,14 +297,15 @@ def distill(
         distilled = distilled.repeated(repeats or automatic_repeats(seconds), pick)
     if table.units is not None:
         distilled = distilled.in_units(table.units)
-    for text in dict.fromkeys(str(w.message) for w in told if w.category is UserWarning):
+    cautions = tuple(dict.fromkeys(str(w.message) for w in told if w.category is UserWarning))
+    for text in cautions:
         say(text)
     if as_json:
         print(json.dumps(result(distilled), allow_nan=False))
     else:
         print_result(distilled)
     if out is not None:
-        for path in write_files(distilled, out):
+        for path in write_files(distilled, out, str(file), warnings=(*odd, *cautions)):
             say(f"wrote {path}")
         say(f"To predict new rows: {shlex.join([_this_program(), 'predict', str(out), 'new.csv'])}")
     if mlflow:
@@ -317,6 +319,8 @@ def predict(
         Path, typer.Argument(help="The folder of 'smoothray distill --out', or a saved .json.")
     ],
     file: Annotated[Path, typer.Argument(help="A table with new rows.")],
+    sheet: Annotated[str, typer.Option(help="An Excel file's sheet: its name or number.")] = "",
+    decimal: Annotated[str, typer.Option(help="The decimal sign, '.' or ','.")] = "",
     out: Annotated[Path | None, typer.Option(help="A CSV file for all predictions.")] = None,
 ) -> None:
     """Predict new rows with a formula that was found before."""
@@ -325,7 +329,7 @@ def predict(
     from smoothray.distillation.distiller import SymbolicDistiller
 
     model = SymbolicDistiller.load(result)
-    predictions = command.predict(model, command.read_table(file))
+    predictions = command.predict(model, command.read_table(file, sheet, decimal))
     for line in predictions.told:
         say(line)
     if out is None:

@@ -20,7 +20,12 @@ KEYS = {"formula", "latex", "complexity", "r2_test", "teacher_r2_test", "fidelit
 KEYS |= {"direct_r2_test", "penalty", "strength", "student", "smoothness"}
 FILES = {
     *("result.json", "formula.txt", "formula.tex", "formula.py"),
-    *("front.csv", "front.png", "front.svg", "predictions.csv", "model.json"),
+    *("front.csv", "predictions.csv", "model.json", "report.html"),
+    *(
+        f"{figure}.{kind}"
+        for figure in ("predicted", "residuals", "response", "front")
+        for kind in ("png", "svg")
+    ),
 }
 
 
@@ -63,6 +68,9 @@ def test_json_and_files(file, smoothray: Command):
     assert (folder / "formula.txt").read_text().strip() == result["formula"]
     assert (folder / "formula.tex").read_text().strip() == result["latex"]
     assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "report.html").read_text()
+    assert all(f"{result[key]:.3f}" in page for key in ("r2_test", "teacher_r2_test"))
+    assert "mine.csv" in page and "distill mine.csv --target y" in page
     front = pd.read_csv(folder / "front.csv")
     assert front[front["chosen"]]["complexity"].tolist() == [result["complexity"]]
 

@@ -116,9 +116,9 @@ def result(tmp_path_factory, smoothray: Command) -> Path:
 def test_predictions_csv_has_all_rows_and_all_values(result):
     told = pd.read_csv(result / "out" / "predictions.csv")
     assert list(told) == ["row", "part", "y", "formula", "teacher", "direct"]
-    assert told["row"].tolist() == [i + 1 for i in range(80) if i != 5]
+    assert told["row"].tolist() == [i + 2 for i in range(80) if i != 5]
     assert told["part"].value_counts().to_dict() == {"train": 47, "val": 12, "test": 20}
-    np.testing.assert_array_equal(told["y"], table()["y"].iloc[told["row"] - 1])
+    np.testing.assert_array_equal(told["y"], table()["y"].iloc[told["row"] - 2])
     assert told[["formula", "teacher", "direct"]].notna().all(axis=None)
     scores = SymbolicDistiller.load(result / "out").scores_
     test = told[told["part"] == "test"]

@@ -18,9 +18,10 @@ from sklearn.base import clone
 
 import smoothray
 from smoothray.commands.console import number, out, rows_table, show
-from smoothray.commands.distilled_tables import print_front, print_stability, print_units
+from smoothray.commands.distilled_tables import print_front, print_stability, units_text
 from smoothray.datasets import Dataset
 from smoothray.datasets.splits import holdout
+from smoothray.datasets.suspicions import row_numbers
 from smoothray.distillation.distiller import SymbolicDistiller
 from smoothray.distillation.saved import as_json
 from smoothray.distillation.stability import Stability, stability_of
@@ -219,7 +220,8 @@ def print_result(distilled: Distilled) -> None:
         show(rows_table("What was tried, on validation rows, best first", columns, tried))
     print_front(model.pareto_front_)
     if distilled.units is not None:
-        print_units(distilled.units, distilled.without_unit)
+        text = units_text(distilled.units, distilled.without_unit)
+        out.print(f"Units: {text}", markup=False, soft_wrap=True)
     if distilled.stability is not None:
         print_stability(distilled.stability)
     elif scores["r2_test"] <= scores["direct_r2_test"]:
@@ -230,10 +232,14 @@ def _strength(value: Any) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def write_files(distilled: Distilled, folder: Path) -> list[Path]:
-    """Write model.json, result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv,
-    front.png and front.svg into a folder."""
-    from smoothray_analysis.plots import front_plot, save
+def write_files(distilled: Distilled, folder: Path, source: str = "", **shown: Any) -> list[Path]:
+    """Write model.json, result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv and
+    report.html with its figures into a folder. source: the table's file. shown: more for the page, as
+    `page_of` takes it.
+    """
+    from smoothray_analysis.report.formula_page import write_page
+
+    from smoothray.commands.formula_page import page_of
 
     model = distilled.model
     texts = {
@@ -246,9 +252,9 @@ def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
-    fronts = {"distilled": model.pareto_front_, "direct": distilled.direct.pareto_front_}
     saved = model.save(folder)
-    return [saved, *(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
+    page = page_of(distilled, source, **shown)
+    return [saved, *(folder / name for name in texts), *write_page(page, folder)]
 
 
 def check_mlflow() -> None:
@@ -285,7 +291,7 @@ def log_to_mlflow(distilled: Distilled) -> str:
 def predictions(distilled: Distilled) -> pd.DataFrame:
     """A row for each that was learned from or tested on, in the table's order.
 
-    `row` counts the table's rows from 1, the first one below the header; `part` is train, val or test; then
+    `row` is the number of the row in the file, whose header is row 1; `part` is train, val or test; then
     the target and the formula's, the teacher's and the direct fit's value.
     """
     model, dataset = distilled.model, distilled.dataset
@@ -297,7 +303,7 @@ def predictions(distilled: Distilled) -> pd.DataFrame:
     rows = parts.index.to_numpy()
     frame = frame_of(dataset, rows)
     ours = {
-        "row": (rows if dataset.rows is None else dataset.rows[rows]) + 1,
+        "row": row_numbers(dataset, rows),
         "part": parts.to_numpy(),
         "formula": model.predict(frame),
         "teacher": model.teacher_.predict(frame.to_numpy()),

@@ -38,21 +38,14 @@ def print_front(front: pd.DataFrame) -> None:
     )
 
 
-def print_units(check: UnitCheck, without: Sequence[str]) -> None:
+def units_text(check: UnitCheck, without: Sequence[str]) -> str:
     """Whether the units are consistent, and those of the constants. without: columns of the formula that no
     unit was given for."""
-    if without:
-        out.print(
-            escape(f"Units: none given for {', '.join(without)}: taken as plain numbers."),
-            soft_wrap=True,
-        )
+    taken = f"None given for {', '.join(without)}: taken as plain numbers. " if without else ""
     if not check.is_consistent:
-        out.print(f"Units: not consistent: {escape(check.problem)}.", soft_wrap=True)
-        return
-    out.print("Units: consistent.", soft_wrap=True)
+        return f"{taken}Not consistent: {check.problem}."
     constants = ", ".join(f"{value:g} in {unit}" for value, unit in check.constants if unit != "1")
-    if constants:
-        out.print(escape(f"The constants then are {constants}."), soft_wrap=True)
+    return f"{taken}Consistent." + f" The constants then are {constants}." * bool(constants)
 
 
 def print_stability(stability: Stability) -> None:
@@ -95,7 +88,12 @@ def print_stability(stability: Stability) -> None:
         out.print("No two of them have the same structure: do not read much into this one's.")
         return
     recurring: list[tuple[str, ...]] = [
-        (str(row["count"]), number(row["r2_test"]), row["structure"], _constants(row["constants"]))
+        (
+            str(row["count"]),
+            number(row["r2_test"]),
+            row["structure"],
+            constants_text(row["constants"]),
+        )
         for row in structures.head(FEW).to_dict("records")
     ]
     show(
@@ -107,7 +105,8 @@ def print_stability(stability: Stability) -> None:
     )
 
 
-def _constants(ranges: list[tuple[float, float, float]]) -> str:
+def constants_text(ranges: list[tuple[float, float, float]]) -> str:
+    """The constants of a structure, each with its range."""
     return ", ".join(
         f"c{i} {median:.4g} ({low:.4g} to {high:.4g})"
         for i, (median, low, high) in enumerate(ranges, start=1)

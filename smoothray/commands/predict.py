@@ -19,13 +19,14 @@ from smoothray.errors import DataError, StudyError, plural
 from smoothray.formulas import Program
 
 SHOWN = 10
+HEADER = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """What a saved formula says of a table.
 
-    table: a row for each of the table's: `row`, from 1, the first one below the header; `prediction` (one
+    table: a row for each of the table's: `row`, its number in the file, whose header is row 1; `prediction` (one
     for each target of several), empty where there is none; `outside`, the columns that lie outside the
     training range; `note`, why there is no value. told: what the person should know, a line each.
     """
@@ -51,7 +52,7 @@ def predict(model: SymbolicDistiller, frame: pd.DataFrame) -> Predictions:
     rows = encoding.apply(frame if named else _by_position(frame, encoding.features), wanted)
     X = rows.X.to_numpy(dtype=np.float64).reshape(len(frame), len(wanted))
     usable = np.isfinite(X).all(1)
-    table = pd.DataFrame({"row": np.arange(1, len(frame) + 1)})
+    table = pd.DataFrame({"row": np.arange(len(frame)) + frame.attrs.get("first_row", HEADER + 1)})
     defined = np.ones(len(frame), dtype=bool)
     for place, expr in enumerate(expressions, start=1):
         values = np.full(len(frame), np.nan)
@@ -72,9 +73,11 @@ def predict(model: SymbolicDistiller, frame: pd.DataFrame) -> Predictions:
     return Predictions(table, told)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, sheet: str = "", decimal: str = "") -> pd.DataFrame:
     """The table in a file, as `smoothray distill` reads it. Raises DataError."""
-    frame = read(DatasetSpec("file", path.stem, str(path)))[0]
+    spec = DatasetSpec("file", path.stem, str(path), sheet=sheet, decimal=decimal)
+    frame, _, _, first_row = read(spec)
+    frame.attrs["first_row"] = first_row
     if frame.empty:
         raise DataError(f"file {path}: the table has no rows")
     return frame

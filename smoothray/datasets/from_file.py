@@ -101,7 +101,9 @@ def _open(path: Path, spec: DatasetSpec) -> TextTable | Sheet:
 
 
 def _check_header(names: list[str], target: str, top: list[list[str]]) -> None:
-    """Raises DataError where the target is no column; if it stands further down, where."""
+    """Raises DataError where the target, if there is one, is no column; if it stands further down, where."""
+    if not target:
+        return
     if tidy(target) not in map(tidy, names):
         row = header_below(top, tidy(target))
         if row:

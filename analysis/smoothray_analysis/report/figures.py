@@ -120,7 +120,7 @@ def _of_student(
         yield (
             "fronts", "formulas",
             "Pareto fronts of the best arm, the direct fit and plain distillation, all on the best arm's "
-            "median trial; members were best on training rows. A panel ends 0.6 below its best point.",
+            "median trial; members were best on training rows. R² is spaced by log(1 − R²).",
             partial(fronts_plot, fronts, look),
         )  # fmt: skip
 
