@@ -674,8 +674,8 @@ def test_no_interval_rests_on_fewer_than_six(tmp_path):
 
 
 def test_the_page_ends_with_how_it_came_about(main, place):
-    from smoothray.study import parse_study
     from smoothray.records.recorder import Recorder
+    from smoothray.study import parse_study
 
     raw = {"name": "mine", "datasets": "offline", "teacher": {"hidden": [7, 5]}, "seed": 3}
     with Recorder("mine", parse_study(raw).identity()) as recorder:
