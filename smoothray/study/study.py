@@ -380,8 +380,8 @@ def _explain(error: ValidationError, raw: Any = None) -> list[str]:
             continue  # its entries are there, but wrong, which has a line of its own
         elif kind == "string_pattern_mismatch" and place == "name":
             lines.append(
-                f"name is {item['input']!r}: a study's name is of letters, digits, '_', '.' and '-', and begins "
-                f"with a letter or digit{_possible_name(item['input'])}"
+                f"name is {item['input']!r}: a study's name is of letters, digits, '_', '.' and '-', and "
+                f"begins with a letter or digit{_possible_name(item['input'])}"
             )
         elif kind in FORMS:
             lines.append(f"{place} is {repr(item['input'])[:80]}: write {FORMS[kind]}")
