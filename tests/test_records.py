@@ -485,3 +485,34 @@ def test_the_pages_of_a_study_have_an_address(place, main, monkeypatch):
     tags = MlflowClient().get_experiment_by_name("s").tags
     view = json.loads(tags["mlflow.sharedViewState.smoothray"])
     assert "params.`strength`" in view["selectedColumns"]
+
+
+def test_the_best_formula_of_a_data_set_is_a_model(place):
+    import mlflow
+    import pandas as pd
+    from mlflow import MlflowClient
+
+    better = record(0, Arm("jacobian", 0.1), student_r2_val=0.9, formula="x + exp(`a b`)")
+    deliver(record(0, student_r2_val=0.5, formula="2*x"), better)
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("s").experiment_id
+
+    def models() -> list:
+        return client.search_logged_models([experiment])
+
+    (model,) = models()
+    rows = pd.DataFrame({"a b": [0.0, 1.0], "more": [5.0, 5.0], "x": [1.0, 2.0]})
+    loaded = mlflow.pyfunc.load_model(model.model_uri)
+    assert loaded.predict(rows) == pytest.approx([2, 2 + np.e])
+    assert loaded.metadata.get_input_schema().input_names() == ["x", "a b"]
+    deliver()
+    assert [again.model_id for again in models()] == [model.model_id]
+    deliver(record(1, student_r2_val=1.0, formula="3*x"), record(2, student_r2_val=1.0))
+    (other,) = models()
+    assert (
+        mlflow.pyfunc.load_model(other.model_uri).predict(rows.assign(**{"a b": 1.0})) is not None
+    )
+    tagged = [
+        run.data.params["penalty"] for run in runs("cell") if "smoothray.model" in run.data.tags
+    ]
+    assert tagged == ["none"] and other.source_run_id != model.source_run_id

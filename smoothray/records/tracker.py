@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import statistics
 import tempfile
 import time
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from smoothray.errors import StudyError
+from smoothray.formulas import names_in
 from smoothray.records import outline
 from smoothray.records.cells import Cell, by_cell, cell_name, digest, parameters
 from smoothray.records.schema import Record, read_parquet, write_parquet
@@ -33,6 +35,7 @@ CONTEXT = "mlflow.data.context"
 IDENTITY = "smoothray.identity"
 DIGEST = "smoothray.digest"
 STOPPED = "smoothray.stopped"
+MODEL = "smoothray.model"
 TABLE_OF_RUNS = {"mlflow.experimentKind": "custom_model_development"}
 """Has MLflow's pages open on the runs, rather than on its tools for language models."""
 QUIET = {
@@ -82,6 +85,7 @@ class Tracker:
         self._identity: dict[str, Any] | None = None
         self._parents: dict[str, str] = {}
         self._started: dict[str, int] = {}
+        self._models: dict[str, tuple[str, str]] = {}
         self._tables: dict[str, str] = {}
         self._decisions: list[dict[str, Any]] = []
 
@@ -125,6 +129,9 @@ class Tracker:
             self._parents[name] = run.info.run_id
             self._started[name] = run.info.start_time
             self._tables[name] = run.data.tags.get(DIGEST, "")
+            if MODEL in run.data.tags:
+                model_id, _, made = run.data.tags[MODEL].partition(" ")
+                self._models[run.data.params["dataset"]] = (model_id, made)
             if STOPPED in run.data.tags:
                 self._decisions.append(json.loads(run.data.tags[STOPPED]))
         return True
@@ -231,6 +238,60 @@ class Tracker:
             profile=json.dumps(outline.rows(record)),
         )  # fmt: skip
         self._client.log_inputs(run_id, [DatasetInput(data, [InputTag(CONTEXT, "study")])])
+
+    def log_model(self, cell: Cell, records: list[Record]) -> None:
+        """Keep the formula of a cell's median trial as MLflow's model of its data set, not an older one.
+
+        The trial is chosen as `outline.median_trial` says, the cell by its caller.
+        """
+        middle = outline.median_trial(records)
+        dataset, name = cell[0], cell_name(cell)
+        made = f"{name} {digest(records)}"
+        old = self._models.get(dataset)
+        if middle is None or (old and old[1] == made):
+            return
+        formula = middle["formula"]
+        run_id = self._parent(cell)
+        model_id = self._save_model(
+            run_id, {"formula": [formula], "columns": names_in(formula)}, name
+        )
+        for other in self._parents.values() if old else ():
+            if old and self._client.get_run(other).data.tags.get(MODEL, "").startswith(old[0]):
+                self._client.delete_tag(other, MODEL)
+        if old:
+            self._client.delete_logged_model(old[0])
+        self._client.set_tag(run_id, MODEL, f"{model_id} {made}")
+        self._models[dataset] = (model_id, made)
+
+    def _save_model(self, run_id: str, saved: Mapping[str, Any], name: str) -> str:
+        """Log a formula as a model of a run; the model's id."""
+        import mlflow.pyfunc
+        import pandas as pd
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types import ColSpec, Schema
+
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
+        model = self._client.create_logged_model(self._experiment, plain, source_run_id=run_id)
+        with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
+            data = Path(folder) / "formula.json"
+            data.write_text(json.dumps(dict(saved), indent=1), encoding="utf-8")
+            mlflow.pyfunc.save_model(
+                str(Path(folder) / "model"),
+                mlflow_model=Model(model_id=model.model_id, run_id=run_id),
+                loader_module="smoothray.records.served",
+                data_path=str(data),
+                signature=ModelSignature(
+                    Schema([ColSpec("double", column) for column in saved["columns"]]),
+                    Schema([ColSpec("double", "prediction")]),
+                ),
+                input_example=pd.DataFrame([dict.fromkeys(saved["columns"], 1.0)]),
+                pip_requirements=["smoothray"],
+            )
+            self._client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
+        self._client.finalize_logged_model(model.model_id, "READY")
+        self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+        return str(model.model_id)
 
     def log_report(self, name: str, folder: Path, files: Iterable[Path]) -> None:
         """Keep a report's files as the artifacts of a run of that name, in place of an older one.
