@@ -22,7 +22,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from smoothray.errors import StudyError
-from smoothray.formulas import names_in
 from smoothray.records import outline
 from smoothray.records.cells import Cell, by_cell, cell_name, digest, parameters
 from smoothray.records.schema import Record, read_parquet, write_parquet
@@ -244,6 +243,10 @@ class Tracker:
 
         The trial is chosen as `outline.median_trial` says, the cell by its caller.
         """
+        from smoothray.formulas import (
+            names_in,
+        )  # sympy takes a second to load, and is needed here alone
+
         middle = outline.median_trial(records)
         dataset, name = cell[0], cell_name(cell)
         made = f"{name} {digest(records)}"
