@@ -174,7 +174,13 @@ def distill(
     penalty: Annotated[
         str, typer.Option(help="none, jacobian, lipschitz, auto, or another: my_module:MyPenalty.")
     ] = "auto",
-    strength: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    strength: Annotated[
+        str,
+        typer.Option(
+            help="How much smoothness counts beside the teacher's mean squared error, on the "
+            "standard scale (0: not at all; jacobian and lipschitz: 0.001 to 1), or auto: tries five."
+        ),
+    ] = "auto",
     augment: Annotated[int, typer.Option(min=0, help="New points per training row.")] = 0,
     student: Annotated[
         str, typer.Option(help="operon, pysr, gplearn, or another: my_module:MyStudent.")
@@ -397,25 +403,9 @@ def ui(
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 5000,
 ) -> None:
     """Browse the recorded runs in MLflow's own pages."""
-    from smoothray.records.tracker import tracking_uri
+    from smoothray.commands.ui import ui as open_pages
 
-    uri = tracking_uri()
-    if uri.startswith("http"):
-        typer.echo(f"The runs are on a server already: {uri}")
-        return
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise StudyError(f"there is no {uri} yet; run a study first, or go to the folder it ran in")
-    address = ["--host", host, "--port", str(port)]
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *address]
-    command += ["--workers", "1"]
-    # What a page of runs does not need only delays it.
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    typer.echo(
-        f"MLflow's pages will be at http://{host}:{port} in some seconds: "
-        "choose a study, then 'Training runs'. Ctrl-C ends them.",
-        err=True,
-    )
-    os.execv(sys.executable, command)
+    open_pages(host, port)
 
 
 @app.command()

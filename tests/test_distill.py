@@ -211,3 +211,18 @@ def test_the_command_and_the_class_give_the_same_formula(file, smoothray: Comman
     model.fit(frame, np.delete(dataset.y, test))
     assert (model.formula_, model.strength_) == (told["formula"], told["strength"])
     assert told["n_train"] == len(frame) and told["n_test"] == len(test)
+
+
+def test_the_command_and_the_class_have_the_same_defaults():
+    import inspect
+
+    from smoothray.cli import distill
+
+    command, model = inspect.signature(distill).parameters, SymbolicDistiller()
+    for name in ("penalty", "strength", "student", "augment", "max_size"):
+        assert command[name].default == getattr(model, name), name
+
+
+def test_help_says_what_a_strength_s_scale_is(main):
+    said = " ".join(main("distill", "--help").stdout.split())
+    assert "standard scale" in said.replace("│ │ ", "")

@@ -26,8 +26,8 @@ HEADER = 1
 class Predictions:
     """What a saved formula says of a table.
 
-    table: a row for each of the table's: `row`, its number in the file, whose header is row 1; `prediction` (one
-    for each target of several), empty where there is none; `outside`, the columns that lie outside the
+    table: a row for each of the table's: `row`, its number in the file, whose header is row 1; `prediction`
+    (one for each target of several), empty where there is none; `outside`, the columns that lie outside the
     training range; `note`, why there is no value. told: what the person should know, a line each.
     """
 

@@ -3,7 +3,7 @@
 from smoothray.formulas.functions import VOCABULARY
 from smoothray.formulas.latex import to_latex
 from smoothray.formulas.mathml import to_mathml
-from smoothray.formulas.parsing import parse
+from smoothray.formulas.parsing import names_in, parse
 from smoothray.formulas.program import Program, evaluate, value_and_gradient
 from smoothray.formulas.rounding import round_constants
 from smoothray.formulas.source import to_python
@@ -19,6 +19,7 @@ __all__ = [
     "clean",
     "complexity",
     "evaluate",
+    "names_in",
     "parse",
     "round_constants",
     "structure_of",
