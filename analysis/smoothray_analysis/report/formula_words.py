@@ -36,8 +36,9 @@ def headline(page: FormulaPage) -> str:
     n = int((page.rows["part"] == "test").sum())
     said = (
         f"On {count(n, 'row')} that it was not made from, the formula has an R² of "
-        f"{digits_text(test['r2'])}; the network it was distilled from has {digits_text(test['teacher_r2'])}, and a formula fitted "
-        f"without a network {digits_text(test['direct_r2'])}."
+        f"{digits_text(test['r2'])}; the network it was distilled from has "
+        f"{digits_text(test['teacher_r2'])}, and a formula fitted without a network "
+        f"{digits_text(test['direct_r2'])}."
     )
     if test["r2"] <= test["direct_r2"]:
         said += " On these rows the direct fit does as well or better."
