@@ -239,7 +239,6 @@ def test_a_run_of_mlflow_has_scores_files_and_the_model(saved_fields, place):
     assert [item.path for item in client.list_artifacts(run_id)] == ["formula.txt"]
     assert client.get_experiment_by_name(EXPERIMENT).experiment_id == run.info.experiment_id
     assert [f"models:/{each.model_id}" for each in run.outputs.model_outputs] == [uri]
-    mlflow.set_tracking_uri(f"sqlite:///{place}/mlflow.db")
     model = mlflow.pyfunc.load_model(f"runs:/{run_id}/formula")
     row = pd.DataFrame({"t": [1.0], "colour": ["red"], "grade": ["2"], "wet": [True]})
     assert model.predict(row)["y"].tolist() == [4.5]
