@@ -70,7 +70,7 @@ def parts(dataset: Dataset, split: int) -> list[Any]:
 def contestants(budget: str, split: int) -> dict[str, Any]:
     shared = {"budget": budget, "random_state": split}
     return {
-        "distiller (lipschitz)": SymbolicDistiller(**shared),
+        "distiller (lipschitz)": SymbolicDistiller("lipschitz", **shared),
         "distiller (jacobian)": SymbolicDistiller("jacobian", **shared),
         "Operon, direct": SymbolicDistiller("direct", **shared),
         "gplearn, direct": SymbolicDistiller("direct", student="gplearn", **shared),
@@ -112,7 +112,7 @@ def fit_all(dataset: Dataset, split: int, budget: str) -> list[dict[str, Any]]:
             score = r2_score(y_test, model.predict(X_test))
             rows.append({**about, "R²": score, "size": size(model)})
         start = time.perf_counter()
-        SymbolicDistiller(strength=0.01, budget=budget, random_state=split).fit(X, y)
+        SymbolicDistiller("lipschitz", 0.01, budget=budget, random_state=split).fit(X, y)
         rows.append(
             {"data set": dataset.name, "model": "one", "seconds": time.perf_counter() - start}
         )

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -168,12 +169,18 @@ def status(study: Annotated[Path, typer.Argument(help="A study file.")]) -> None
 
 @app.command()
 def distill(
-    file: Annotated[Path, typer.Argument(help="A CSV, TSV or Parquet file.")],
+    file: Annotated[Path, typer.Argument(help="A CSV, TSV, text, Excel, Parquet or Feather file.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     penalty: Annotated[
         str, typer.Option(help="none, jacobian, lipschitz, auto, or another: my_module:MyPenalty.")
     ] = "auto",
-    strength: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    strength: Annotated[
+        str,
+        typer.Option(
+            help="How much smoothness counts beside the teacher's mean squared error, on the "
+            "standard scale (0: not at all; jacobian and lipschitz: 0.001 to 1), or auto: tries five."
+        ),
+    ] = "auto",
     augment: Annotated[int, typer.Option(min=0, help="New points per training row.")] = 0,
     student: Annotated[
         str, typer.Option(help="operon, pysr, gplearn, or another: my_module:MyStudent.")
@@ -182,19 +189,69 @@ def distill(
     selection: Annotated[
         str, typer.Option(help="accuracy, fidelity, sobolev or native.")
     ] = "accuracy",
-    max_size: Annotated[int, typer.Option(help="The most nodes of the formula.")] = 30,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    max_size: Annotated[int, typer.Option(help="The most nodes that formulas may have.")] = 30,
+    pick: Annotated[
+        int | None, typer.Option(min=1, help="Take the best formula of at most so many nodes.")
+    ] = None,
+    operators: Annotated[
+        str, typer.Option(help="What formulas are made of, such as add,mul,div,exp.")
+    ] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="A column that may be used; again for more.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A column to leave out; again for more.")
+    ] = None,
+    monotone: Annotated[
+        list[str] | None,
+        typer.Option(help="COLUMN:+ or COLUMN:-, which the formula may not fall or rise with."),
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            help="Units to check the formula by: length=m,time=s; or row, where the row under the header "
+            "holds them."
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Splits to do it on, each with its own seed; 1 for one alone. By default up to 5, if they "
+            "take no more than a minute.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the test rows and the search.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes that fit formulas; -1: a core each.")] = -1,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which a fit of a formula is ended.")
     ] = None,
+    sheet: Annotated[str, typer.Option(help="An Excel file's sheet: its name or number.")] = "",
+    decimal: Annotated[
+        str, typer.Option(help="The decimal sign, '.' or ','; found out if plain.")
+    ] = "",
+    test_size: Annotated[float, typer.Option(help="The share of rows kept for testing.")] = 0.25,
     out: Annotated[Path | None, typer.Option(help="A folder for the result's files.")] = None,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Log the run and the formula as a model to MLflow.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
     from smoothray.commands.console import err, reported, say
-    from smoothray.commands.distill import Distilled, print_result, result, write_files
-    from smoothray.datasets import load_dataset, parse_spec
+    from smoothray.commands.distill import (
+        Distilled,
+        automatic_repeats,
+        check_mlflow,
+        log_to_mlflow,
+        print_result,
+        result,
+        write_files,
+    )
+    from smoothray.commands.table import load_table, monotone_signs
+    from smoothray.datasets import parse_spec
+    from smoothray.datasets.splits import holdout
+    from smoothray.datasets.suspicions import suspicions
     from smoothray.distillation.distiller import SymbolicDistiller
 
     if penalty == "direct":
@@ -208,14 +265,24 @@ def distill(
         augment=augment,
         budget=budget,
         max_size=max_size,
+        operators=[name.strip() for name in operators.split(",")] if operators else None,
+        monotone=monotone_signs(monotone or ()),
         selection=selection,
         n_jobs=jobs,
         timeout=timeout,
         random_state=seed,
     )
     model.check()
-    dataset = load_dataset(parse_spec({"file": str(file), "target": target}))
-    for notice in dataset.notices:
+    if mlflow:
+        check_mlflow()
+    reading = {key: value for key, value in (("sheet", sheet), ("decimal", decimal)) if value}
+    spec = parse_spec({"file": str(file), "target": target, **reading})
+    table = load_table(spec, only=only or (), exclude=exclude or (), units=units)
+    dataset = table.dataset
+    model.check_columns(dataset.feature_names)
+    parts = holdout(len(dataset.y), seed, test_size)
+    odd = suspicions(dataset, *parts)
+    for notice in (*dataset.notices, *odd):
         say(notice)
     if out is not None:
         try:
@@ -228,16 +295,56 @@ def distill(
         warnings.catch_warnings(record=True) as told,
     ):
         warnings.simplefilter("always", UserWarning)
-        distilled = Distilled.of(model, dataset, seed)
-    for text in dict.fromkeys(str(w.message) for w in told if w.category is UserWarning):
+        started = time.monotonic()
+        distilled = Distilled.of(model, dataset, seed, test_size)
+        seconds = time.monotonic() - started
+        if pick is not None:
+            distilled = distilled.picked(pick)
+        distilled = distilled.repeated(repeats or automatic_repeats(seconds), pick)
+    if table.units is not None:
+        distilled = distilled.in_units(table.units)
+    cautions = tuple(dict.fromkeys(str(w.message) for w in told if w.category is UserWarning))
+    for text in cautions:
         say(text)
     if as_json:
         print(json.dumps(result(distilled), allow_nan=False))
     else:
         print_result(distilled)
     if out is not None:
-        for path in write_files(distilled, out):
+        for path in write_files(distilled, out, str(file), warnings=(*odd, *cautions)):
             say(f"wrote {path}")
+        say(f"To predict new rows: {shlex.join([_this_program(), 'predict', str(out), 'new.csv'])}")
+    if mlflow:
+        uri = log_to_mlflow(distilled)
+        say(f"In MLflow: mlflow models predict -m {uri} -i new.csv -t csv --env-manager local")
+
+
+@app.command()
+def predict(
+    result: Annotated[
+        Path, typer.Argument(help="The folder of 'smoothray distill --out', or a saved .json.")
+    ],
+    file: Annotated[Path, typer.Argument(help="A table with new rows.")],
+    sheet: Annotated[str, typer.Option(help="An Excel file's sheet: its name or number.")] = "",
+    decimal: Annotated[str, typer.Option(help="The decimal sign, '.' or ','.")] = "",
+    out: Annotated[Path | None, typer.Option(help="A CSV file for all predictions.")] = None,
+) -> None:
+    """Predict new rows with a formula that was found before."""
+    from smoothray.commands import predict as command
+    from smoothray.commands.console import say
+    from smoothray.distillation.distiller import SymbolicDistiller
+
+    model = SymbolicDistiller.load(result)
+    predictions = command.predict(model, command.read_table(file, sheet, decimal))
+    for line in predictions.told:
+        say(line)
+    if out is None:
+        command.print_predictions(predictions)
+        command.print_summary(predictions)
+    else:
+        command.write(predictions, out)
+        say(command.summary(predictions))
+        say(f"wrote {out}")
 
 
 def _strength(text: str) -> float | str:
@@ -296,25 +403,9 @@ def ui(
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 5000,
 ) -> None:
     """Browse the recorded runs in MLflow's own pages."""
-    from smoothray.records.tracker import tracking_uri
+    from smoothray.commands.ui import ui as open_pages
 
-    uri = tracking_uri()
-    if uri.startswith("http"):
-        typer.echo(f"The runs are on a server already: {uri}")
-        return
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise StudyError(f"there is no {uri} yet; run a study first, or go to the folder it ran in")
-    address = ["--host", host, "--port", str(port)]
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, *address]
-    command += ["--workers", "1"]
-    # What a page of runs does not need only delays it.
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    typer.echo(
-        f"MLflow's pages will be at http://{host}:{port} in some seconds: "
-        "choose a study, then 'Training runs'. Ctrl-C ends them.",
-        err=True,
-    )
-    os.execv(sys.executable, command)
+    open_pages(host, port)
 
 
 @app.command()

@@ -48,7 +48,8 @@ def test_only_scheduling_imports_ray():
 
 
 def test_only_tracking_imports_mlflow():
-    assert importers(ROOT, "mlflow") == {"records/tracker.py"}
+    files = {f"records/{name}.py" for name in ("tracker", "models", "served")}
+    assert importers(ROOT, "mlflow") == files
 
 
 def test_only_its_student_imports_pysr():

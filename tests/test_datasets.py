@@ -249,11 +249,9 @@ def test_bad_files_of_other_sorts_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         check_spec(DatasetSpec("file", "x", str(tmp_path / "x.csv"), "y"))
     with pytest.raises(DataError, match=r"cannot read this kind; use one of \.csv"):
-        check_spec(write(tmp_path / "x.xlsx", "?"))
+        check_spec(write(tmp_path / "x.docx", "?"))
     with pytest.raises(DataError, match="cannot be read"):
         check_spec(write(tmp_path / "x.parquet", "this is no Parquet"))
-    with pytest.raises(DataError, match="UTF-8"):
-        load_dataset(write(tmp_path / "x.csv", "größe,y\n" + "1,2\n" * N, encoding="latin-1"))
     table().to_parquet(tmp_path / "z.parquet")
     with pytest.raises(DataError, match="no column 'z'"):
         check_spec(DatasetSpec("file", "z", str(tmp_path / "z.parquet"), "z"))
@@ -313,6 +311,7 @@ def test_gaps_empty_and_constant_columns_are_dropped_with_a_notice():
     assert data.notices[-1] == "column 'flat' is constant and was dropped"
     kept = [i for i in range(N) if i not in (1, 2, 5, 6)]
     np.testing.assert_array_equal(data.y, frame["y"].to_numpy()[kept])
+    assert data.rows is not None and data.rows.tolist() == kept
 
 
 def test_too_many_gaps_are_refused():

@@ -12,15 +12,20 @@ import pytest
 from conftest import Command
 
 from smoothray import SymbolicDistiller
-from smoothray.datasets import load_dataset, parse_spec, split
-from smoothray.distillation.trial import Trial
+from smoothray.datasets import load_dataset, parse_spec
+from smoothray.datasets.splits import holdout
 
 COLUMNS = ("a b", "x-1", "beta", "E", "lambda")
 KEYS = {"formula", "latex", "complexity", "r2_test", "teacher_r2_test", "fidelity_test"}
 KEYS |= {"direct_r2_test", "penalty", "strength", "student", "smoothness"}
 FILES = {
     *("result.json", "formula.txt", "formula.tex", "formula.py"),
-    *("front.csv", "front.png", "front.svg", "predictions.csv"),
+    *("front.csv", "predictions.csv", "model.json", "report.html"),
+    *(
+        f"{figure}.{kind}"
+        for figure in ("predicted", "residuals", "response", "front")
+        for kind in ("png", "svg")
+    ),
 }
 
 
@@ -39,7 +44,7 @@ def file(tmp_path: Path) -> Path:
 def test_json_and_files(file, smoothray: Command):
     ended = smoothray(
         "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--strength", 0.01,
-        "--augment", 1, "--budget", "quick", "--json", "--out", "out/here", cwd=file.parent,
+        "--augment", 1, "--budget", "quick", "--repeats", 1, "--json", "--out", "out/here", cwd=file.parent,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     result = json.loads(ended.stdout)
@@ -63,6 +68,9 @@ def test_json_and_files(file, smoothray: Command):
     assert (folder / "formula.txt").read_text().strip() == result["formula"]
     assert (folder / "formula.tex").read_text().strip() == result["latex"]
     assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "report.html").read_text()
+    assert all(f"{result[key]:.3f}" in page for key in ("r2_test", "teacher_r2_test"))
+    assert "mine.csv" in page and "distill mine.csv --target y" in page
     front = pd.read_csv(folder / "front.csv")
     assert front[front["chosen"]]["complexity"].tolist() == [result["complexity"]]
 
@@ -70,9 +78,9 @@ def test_json_and_files(file, smoothray: Command):
     module: dict = {}
     exec((folder / "formula.py").read_text(), module)
     dataset = load_dataset(parse_spec({"file": str(file), "target": "y"}))
-    rows = Trial.of(dataset, 0, 0)
-    frame = pd.DataFrame(rows.raw["test"], columns=dataset.feature_names)[list(COLUMNS[::-1])]
-    truth = rows.y_scaler.mean + rows.y_scaler.scale * rows.y["test"]
+    _, rows = holdout(len(dataset.y), 0)
+    frame = pd.DataFrame(dataset.X[rows], columns=dataset.feature_names)[list(COLUMNS[::-1])]
+    truth = dataset.y[rows]
     residual = truth - module["predict"](frame)
     r2 = 1 - np.sum(residual**2) / np.sum((truth - truth.mean()) ** 2)
     assert r2 == pytest.approx(result["r2_test"], abs=1e-6)
@@ -90,7 +98,7 @@ def test_for_a_person(tmp_path, smoothray: Command):
     """A target that looks like markup, and no penalty."""
     table(target="[/y]").to_csv(tmp_path / "mine.csv", index=False)
     ended = smoothray(
-        "distill", "mine.csv", "--target", "[/y]", "--penalty", "none", "--budget", "quick",
+        "distill", "mine.csv", "--target", "[/y]", "--penalty", "none", "--budget", "quick", "--repeats", 1,
         cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -190,15 +198,31 @@ def test_a_student_that_cannot_run_here(main, file, monkeypatch):
 
 def test_the_command_and_the_class_give_the_same_formula(file, smoothray: Command):
     ended = smoothray(
-        "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--budget", "quick", "--seed", 3,
+        "distill", "mine.csv", "--target", "y", "--penalty", "jacobian", "--budget", "quick",
+        "--seed", 3, "--repeats", 1,
         "--jobs", 2, "--json", cwd=file.parent,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
     dataset = load_dataset(parse_spec({"file": str(file), "target": "y"}))
-    test = split(len(dataset.y), dataset.name, 0, 3).test
+    _, test = holdout(len(dataset.y), 3)
     frame = pd.DataFrame(dataset.X, columns=list(dataset.feature_names)).drop(index=test)
     model = SymbolicDistiller("jacobian", budget="quick", random_state=3)
     model.fit(frame, np.delete(dataset.y, test))
     assert (model.formula_, model.strength_) == (told["formula"], told["strength"])
     assert told["n_train"] == len(frame) and told["n_test"] == len(test)
+
+
+def test_the_command_and_the_class_have_the_same_defaults():
+    import inspect
+
+    from smoothray.cli import distill
+
+    command, model = inspect.signature(distill).parameters, SymbolicDistiller()
+    for name in ("penalty", "strength", "student", "augment", "max_size"):
+        assert command[name].default == getattr(model, name), name
+
+
+def test_help_says_what_a_strength_s_scale_is(main):
+    said = " ".join(main("distill", "--help").stdout.split())
+    assert "standard scale" in said.replace("│ │ ", "")

@@ -254,13 +254,13 @@ def test_a_network_that_is_no_chain_has_a_penalty_that_suits_it():
     short = {"teacher": Own, "teacher_options": {"steps": 50}, "student_options": TINY}
     told = "'lipschitz' is for a plain chain of layers.*'lipschitz_sampled'"
     with pytest.warns(UserWarning, match=told):
-        model = small(strength=0.1, **short).fit(X, y)
+        model = small("lipschitz", 0.1, **short).fit(X, y)
     assert model.penalty_ == "lipschitz_sampled" and model.penalty == "lipschitz"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         named = small("lipschitz_sampled", 0.1, **short).fit(X, y)
         chain = nn.Sequential(nn.Linear(3, 9), nn.Tanh(), nn.Linear(9, 1))
-        plain = small(strength=0.1, **{**short, "teacher": chain}).fit(X, y)
+        plain = small("lipschitz", 0.1, **{**short, "teacher": chain}).fit(X, y)
     assert model.formula_ == named.formula_ and plain.penalty_ == "lipschitz"
     with pytest.warns(UserWarning, match=told):
         model = small("auto", **short).fit(X, y)

@@ -46,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, smoothray: Command) -> Path
     table = pd.DataFrame(rng.uniform(1, 3, (90, 3)), columns=["heat", "flow rate", "age"])
     table["y"] = 3 * table["heat"] * table["flow rate"] - table["age"] + rng.normal(0, 0.1, 90)
     table.to_csv(place / "mine.csv", index=False)
+    table.head(9).drop(columns="y").to_csv(place / "new.csv", index=False)
     ended = smoothray("run", "search_spaces/quickstart.yaml", "--trials", 1, cwd=place)
     assert ended.returncode == 0, ended.stderr
     return place

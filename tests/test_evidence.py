@@ -185,8 +185,10 @@ def test_median_interval_equals_scipy_and_handles_degenerate_data():
     ).confidence_interval
     result = median_interval(x, resamples=999, seed=3)
     assert (result.low, result.high) == pytest.approx(tuple(expected))
-    assert median_interval([2.0] * 5)[:3] == (2, 2, 2)
-    assert "one value" in median_interval([2.0]).note
+    assert median_interval([2.0] * 6)[:3] == (2, 2, 2)
+    for few in ([2.0], [2.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0]):
+        assert "fewer than 6" in median_interval(few).note
+        assert np.isnan(median_interval(few)[1:3]).all()
     assert "no values" in median_interval([]).note
     flat = median_interval([0.0] * 9 + [1.0])
     assert np.isfinite(flat[:3]).all() and "BCa" in flat.note
@@ -202,7 +204,7 @@ def test_interquartile_mean_equals_scipy_and_its_interval_covers():
         result = stratified_iqm(values, strata, resamples=200, seed=seed)
         covered += result.low <= 4.5 <= result.high
     assert covered >= 51  # 95 % of 60, less three standard errors
-    assert "one trial" in stratified_iqm([1.0, 2.0], [0, 1]).note
+    assert "fewer than 6" in stratified_iqm([1.0, 2.0], [0, 1]).note
 
 
 def test_bayesian_signed_rank_has_the_closed_form_of_one_difference():

@@ -421,3 +421,98 @@ def test_mlflow_away_then_back(place, port, start_server, monkeypatch):
         assert sorted(key.trial for key in recorder.records) == [0, 1, 2, 3]
     assert sorted(r["trial"] for r in tables()) == [0, 1, 2, 3]
     assert len(runs()) == 4
+
+
+# ---- what MLflow's readers see
+
+
+def test_a_parent_run_says_what_it_is(place, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("SMOOTHRAY_COMMAND", "smoothray run s.yaml")
+    fields = {"version": "1", "versions": "python 3.11.7, commit 0123abc+", "teacher_seconds": 20.0}
+    middle = record(1, student_r2_test=0.6, formula="x + 1", student_seconds=10.0, **fields)
+    deliver(record(0, **fields), middle, record(2, student_r2_test=0.7, **fields))
+    (parent,) = runs("cell")
+    note = parent.data.tags["mlflow.note.content"]
+    for word in ("x + 1", "R² 0.6", "nodes 3", "`smoothray run s.yaml`"):
+        assert word in note
+    assert parent.data.tags["mlflow.source.name"] == "smoothray run s.yaml"
+    assert parent.data.tags["mlflow.source.git.commit"] == "0123abc"
+    assert "python 3.11.7" in parent.data.tags["smoothray.versions"]
+    assert parent.data.tags["mlflow.user"]
+    (data,) = parent.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("iris", "print")
+    assert '"num_rows": 100' in data.dataset.profile
+    assert parent.data.params["teacher.steps"] == "2000"
+    assert parent.data.params["student.budget"] == "quick"
+    names = {item.path for item in MlflowClient().list_artifacts(parent.info.run_id)}
+    assert names >= {"trials.parquet", "front.png"}
+
+
+def test_runs_last_as_long_as_the_work(place):
+    deliver(record(0, teacher_seconds=20.0, student_seconds=10.5), record(1, student_seconds=2.0))
+    for kind, seconds in (("cell", [32.5]), ("trial", [2.0, 30.5])):
+        found = sorted(run.info.end_time - run.info.start_time for run in runs(kind))
+        assert found == [1000 * number for number in seconds]
+
+
+def test_arms_without_a_strength_are_at_zero(place):
+    """MLflow draws a run that lacks a number above the largest one, as if it were the smoothest."""
+    deliver(record(0), record(0, Arm("direct")), record(0, Arm("jacobian", 0.3)))
+    for kind in ("cell", "trial"):
+        shown = {run.data.params["penalty"]: run.data.params["strength"] for run in runs(kind)}
+        assert shown == {"none": "0", "direct": "0", "jacobian": "0.3"}
+
+
+def test_the_pages_of_a_study_have_an_address(place, main, monkeypatch):
+    import json
+    import os
+
+    deliver(record(0))
+    monkeypatch.setattr(os, "execv", lambda *command: sys.exit(0))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.listen()
+        taken = main("ui", "--port", port)
+    assert taken.returncode == 2
+    assert taken.stderr.count("\n") == 1 and f"port {port} of 127.0.0.1 is taken" in taken.stderr
+    said = main("ui", "--port", port).stderr.replace("\n", "")
+    assert "/runs?viewStateShareKey=smoothray" in said
+    from mlflow import MlflowClient
+
+    tags = MlflowClient().get_experiment_by_name("s").tags
+    view = json.loads(tags["mlflow.sharedViewState.smoothray"])
+    assert "params.`strength`" in view["selectedColumns"]
+
+
+def test_the_best_formula_of_a_data_set_is_a_model(place):
+    import mlflow
+    import pandas as pd
+    from mlflow import MlflowClient
+
+    better = record(0, Arm("jacobian", 0.1), student_r2_val=0.9, formula="x + exp(`a b`)")
+    deliver(record(0, student_r2_val=0.5, formula="2*x"), better)
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("s").experiment_id
+
+    def models() -> list:
+        return client.search_logged_models([experiment])
+
+    (model,) = models()
+    rows = pd.DataFrame({"a b": [0.0, 1.0], "more": [5.0, 5.0], "x": [1.0, 2.0]})
+    loaded = mlflow.pyfunc.load_model(model.model_uri)
+    assert loaded.predict(rows)["prediction"].to_numpy() == pytest.approx([2, 2 + np.e])
+    assert loaded.metadata.get_input_schema().input_names() == ["x", "a b"]
+    deliver()
+    assert [again.model_id for again in models()] == [model.model_id]
+    deliver(record(1, student_r2_val=1.0, formula="3*x"), record(2, student_r2_val=1.0))
+    (other,) = models()
+    assert (
+        mlflow.pyfunc.load_model(other.model_uri).predict(rows.assign(**{"a b": 1.0})) is not None
+    )
+    tagged = [
+        run.data.params["penalty"] for run in runs("cell") if "smoothray.model" in run.data.tags
+    ]
+    assert tagged == ["none"] and other.source_run_id != model.source_run_id

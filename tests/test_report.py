@@ -231,7 +231,7 @@ def test_drawn_strengths_are_put_into_groups(tmp_path):
 
 
 def test_alignment_is_correlated_within_trials(tmp_path):
-    records = explained(made_up(5, 10))
+    records = explained(made_up(6, 10))
     for record in records:
         if record["penalty"] != "direct":
             # Within a trial the more alike the better, between trials the other way round.
@@ -628,3 +628,66 @@ def test_records_without_what_a_report_needs_are_refused(main, place):
     done = main("report", "part.parquet")
     assert done.returncode == 2 and "it lacks complexity, front" in done.stderr
     assert not (place / "part-report").exists()
+
+
+# --- what readers asked
+
+
+def test_the_page_says_its_words_at_the_top(written):
+    page = written.page.read_text()
+    top = page[: page.index("<nav>")]
+    for word in ("teacher", "none", "direct", "jacobian", "weight_decay", "λ", "fidelity", "nodes"):
+        assert f"<dt>{word}</dt>" in top
+    assert "<dt>lipschitz</dt>" not in top  # which this study has not
+    assert "highest median validation R² here: " in page
+
+
+def test_a_word_for_every_penalty_that_comes_with_smoothray():
+    from smoothray_analysis.report.words import PENALTIES as SAID
+
+    from smoothray.penalties import PENALTIES
+
+    assert set(SAID) == set(PENALTIES)
+
+
+def test_too_few_data_are_said_in_plain_english(tmp_path):
+    lines = find(loaded(explained(made_up(2, 2)), tmp_path), None, FEW).lines
+    said = "Smoothing the teacher: too few data to tell jacobian from plain distillation."
+    assert said in lines
+
+
+def test_no_interval_rests_on_fewer_than_six(tmp_path):
+    """In no table, file or figure: two trials gave [−0.003, −0.002]."""
+    report = write_report(
+        loaded(explained(made_up(3, 5)), tmp_path), "s", tmp_path / "out", settings=FEW
+    )
+    page = re.sub(r"data:image[^\"]*", "", report.page.read_text())
+    cells = re.findall(r"<td[^>]*>\[[^<]*</td>", page[: page.index('<h2 id="why"')])
+    assert not cells and not any("[" in line for line in report.lines)
+    for name in ("comparisons", "per_dataset", "ranks"):
+        table = pd.read_csv(report.page.parent / f"tables/{name}.csv")
+        ends = [column for column in table if column.rpartition("_")[2] in ("low", "high")]
+        assert ends and table[ends].isna().all(axis=None)
+    enough = find(loaded(explained(made_up(6, 6)), tmp_path), None, FEW).evidence
+    for table in (enough.per_dataset, enough.over_datasets, enough.iqm):
+        assert np.isfinite(table[["low", "high"]]).all(axis=None)
+
+
+def test_the_page_ends_with_how_it_came_about(main, place):
+    from smoothray.records.recorder import Recorder
+    from smoothray.study import parse_study
+
+    raw = {"name": "mine", "datasets": "offline", "teacher": {"hidden": [7, 5]}, "seed": 3}
+    with Recorder("mine", parse_study(raw).identity()) as recorder:
+        for record in explained(made_up(1, 1)):
+            recorder.add(record)
+    assert main("report", "mine").returncode in (0, None)
+    page = (place / "mine-report/report.html").read_text()
+    end = page[page.index('<h2 id="made-with"') :]
+    for word in ("<dt>written</dt>", "hidden 7, 5", "budget quick", "<dt>seed</dt><dd>3</dd>"):
+        assert word in end
+    assert "none called mine here" in end
+    (place / "mine.yaml").write_text("datasets: offline\nseed: 3\nteacher: {hidden: [7, 5]}\n")
+    assert main("report", "mine").returncode in (0, None)
+    page = (place / "mine-report/report.html").read_text()
+    assert "<pre>datasets: offline\nseed: 3" in page and "Not the settings" not in page

@@ -122,16 +122,16 @@ REFUSED = {
     ),
     "unknown key of a student": (
         "datasets: offline\nstudent: {nam: operon}",
-        "unknown key 'nam' in 'students.0'; did you mean 'name'?",
+        "unknown key 'nam' in 'student'; did you mean 'name'?",
     ),
     "unknown key of strengths": (
         "datasets: offline\npenalties: {jacobian: {logunifrm: [1, 2]}}",
-        "unknown key 'logunifrm' in 'penalties.jacobian'; did you mean 'loguniform'?",
+        "unknown key 'logunifrm' in 'penalties: jacobian'; did you mean 'loguniform'?",
     ),
     "unknown key unlike any": ("datasets: offline\nqqq: 5", "unknown key 'qqq'; it takes name, "),
     "negative strength": (
         "datasets: offline\npenalties: {jacobian: [0.1, -0.1]}",
-        "penalties.jacobian: a strength must be a number of at least 0, not -0.1",
+        "penalties: jacobian: a strength must be a number of at least 0, not -0.1",
     ),
     "infinite strength": (
         "datasets: offline\npenalties: {jacobian: [.inf]}",
@@ -149,8 +149,8 @@ REFUSED = {
         "datasets: offline\npenalties: {jacobian: {loguniform: [0, 1]}}",
         "loguniform takes [low, high] with 0 < low < high, not [0.0, 1.0]",
     ),
-    "no number": ("datasets: offline\npenalties: {jacobian: [a]}", "penalties.jacobian.values.0"),
-    "yes is no strength": ("datasets: offline\npenalties: {jacobian: yes}", "penalties.jacobian is"),
+    "no number": ("datasets: offline\npenalties: {jacobian: [a]}", "penalties: jacobian: number 1 is 'a'"),
+    "yes is no strength": ("datasets: offline\npenalties: {jacobian: yes}", "penalties: jacobian is"),
     "unknown penalty": (
         "datasets: offline\npenalties: {jacobi: [0.1]}",
         "unknown penalty 'jacobi'; did you mean 'jacobian'?",
@@ -163,7 +163,7 @@ REFUSED = {
         "datasets: offline\npenalties:\n  - jacobian: [0.1]",
         "write each penalty with its strengths, as in 'jacobian: [0.01, 0.1]'",
     ),
-    "unknown baseline": ("datasets: offline\nbaselines: [plain]", "baselines.0 is 'plain'"),
+    "unknown baseline": ("datasets: offline\nbaselines: [plain]", "baselines: number 1 is 'plain'"),
     "nothing to run": ("datasets: offline\nbaselines: []", "there is nothing to run"),
     "student and students": (
         "datasets: offline\nstudent: operon\nstudents: [operon]",
@@ -171,10 +171,10 @@ REFUSED = {
     ),
     "a student twice": ("datasets: offline\nstudents: [operon, operon]", "may stand once"),
     "no student": ("datasets: offline\nstudents: []", "students is []"),
-    "a number as student": ("datasets: offline\nstudents: [5]", "students.0 is 5: write a mapping"),
+    "a number as student": ("datasets: offline\nstudents: [5]", "students: number 1 is 5: write a mapping"),
     "unknown selection": (
         "datasets: offline\nstudent: {selection: best}",
-        "students.0.selection is 'best': input should be 'fidelity', 'accuracy' or 'native'",
+        "student: selection is 'best': input should be 'fidelity', 'accuracy' or 'native'",
     ),
     "option beside options": (
         "datasets: offline\nstudent: {options: {budget: quick}}",
@@ -189,8 +189,13 @@ REFUSED = {
     "datasets of no kind": ("datasets: 5", "datasets is 5: write a list"),
     "axis": ("datasets: offline\naugment: [1, 1]", "augment takes whole numbers of at least 0"),
     "ensemble": ("datasets: offline\nteacher: {ensemble: 0}", "whole numbers of at least 1"),
-    "activation": ("datasets: offline\nteacher: {activation: sin}", "teacher.activation is 'sin'"),
+    "activation": ("datasets: offline\nteacher: {activation: sin}", "teacher: activation is 'sin'"),
     "name": ("name: a/b\ndatasets: offline", "name is 'a/b'"),
+    "a name with a space": (
+        "name: my study\ndatasets: offline",
+        "a study's name is of letters, digits, '_', '.' and '-', and begins with a letter or digit; "
+        "'my-study' would do",
+    ),
     "not YAML": ("datasets: [a", "is not YAML: "),
     "empty": ("", "holds no study; it must be a mapping with 'name' and 'datasets'"),
     "a list": ("- a\n- b", "holds no study"),
@@ -267,7 +272,7 @@ def test_a_student_that_cannot_run_here_is_refused(monkeypatch):
         ("datasets: [sklearn:iriss]", (), "did you mean 'iris'?"),
         ("datasets: offline", ("--student", "operonn"), "did you mean 'operon'?"),
         ("datasets: offline", ("--budget", "fast"), "fast"),
-        ("datasets: offline", ("--device", "tpu"), "teacher.device is 'tpu'"),
+        ("datasets: offline", ("--device", "tpu"), "teacher: device is 'tpu'"),
         ("datasets: offline", ("--datasets", "iriss"), "did you mean 'iris'? (it has diabetes, "),
         ("datasets: offline\nstudents: [operon, gplearn]", ("--budget", "quick"), "several students"),
         ("", (), "holds no study"),
@@ -355,3 +360,21 @@ def test_a_student_that_came_later_is_held_to_its_settings_too():
     changed = small(student={"name": "gplearn", "budget": "standard"})
     with pytest.raises(StudyError, match=r"students.gplearn.budget was quick, now is standard"):
         continued("small", grown, changed.identity())
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path):
+    file = tmp_path / "many.yaml"
+    file.write_text(
+        "name: many\ntrials: 0\nseed: -1\nstudent: {selection: best, budgt: quick}\n"
+        "penalties: {jacobi: [1], none: [1]}\nscheduler: fast\n"
+    )
+    with pytest.raises(StudyError) as refused:
+        load_study(file)
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 8 and all(line.startswith(f"{file}: ") for line in lines)
+    wrong = [f"k{number}: 1" for number in range(14)]
+    file.write_text("\n".join(["datasets: offline", *wrong]))
+    with pytest.raises(StudyError) as refused:
+        load_study(file)
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 11 and lines[-1].endswith("and 4 more")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from smoothray_analysis.arms import ARM, BASES, arm_name
 from smoothray_analysis.statistics.effects import (
+    FEW,
     a12,
     iqm,
     median_interval,
@@ -26,8 +27,6 @@ from smoothray_analysis.statistics.paired import corrected_t, holm, power_is_sma
 SCORE = "student_r2_test"
 SURE = 0.95
 """The probability from which arms without a significant difference are called practically the same."""
-FEWEST = 5
-"""Data sets below which neither intervals nor probabilities over data sets are given."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def over_datasets(
 
     table, differences: of `per_dataset`. A data set's trials become one number first, their median paired
     difference in R². The signed-rank test, the Bayesian test and the counts are of these numbers; with
-    fewer than FEWEST there are no intervals and no probabilities. p_holm is
+    fewer than FEW there are no intervals and no probabilities. p_holm is
     within the named comparisons; `iqm` is of all pairs, its interval stratified by data set.
     """
     rows = []
@@ -134,14 +133,11 @@ def over_datasets(
         for name in ("student", "arm", "base"):
             mine = mine[mine[name] == names[name]]
         test = signed_rank(d)
-        enough = len(d) >= FEWEST
-        middle = median_interval(
-            d, resamples=settings.resamples if enough else 0, seed=settings.seed
-        )
+        middle = median_interval(d, resamples=settings.resamples, seed=settings.seed)
         pooled = stratified_iqm(
             mine["difference"], mine["dataset"], resamples=settings.resamples, seed=settings.seed
         )
-        likely = bayes_signed_rank(d if enough else [], settings.rope, seed=settings.seed)
+        likely = bayes_signed_rank(d if len(d) >= FEW else [], settings.rope, seed=settings.seed)
         part = usable["relative"].dropna()
         rows.append(
             {

@@ -117,12 +117,14 @@ def _against_plain(results: list[dict[Any, Any]]) -> list[str]:
     words = {
         "better": "better than", "worse": "worse than", "practically the same": "practically the same as",
         "no clear difference": "not clearly different from",
-        "power is small": "with so few data not told from",
+        "power is small": "",
     }  # fmt: skip
     parts = []
     for verdict, text in words.items():
         arms = [_placed(row) for row in rows if row["verdict"] == verdict]
-        if arms:
+        if arms and verdict == "power is small":
+            parts.append(f"too few data to tell {and_list(arms)} from plain distillation")
+        elif arms:
             verb = one_or_more(arms, "is", "are")
             parts.append(f"{and_list(arms)} {verb} {text} plain distillation")
     return [f"Smoothing the teacher: {'; '.join(parts)}."] if parts else []

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.markup import escape
+from sklearn.base import clone
 
 import smoothray
 from smoothray.commands.console import number, out, rows_table, show
-from smoothray.datasets import Dataset, split
+from smoothray.commands.distilled_tables import print_front, print_stability, units_text
+from smoothray.datasets import Dataset
+from smoothray.datasets.splits import holdout
+from smoothray.datasets.suspicions import row_numbers
 from smoothray.distillation.distiller import SymbolicDistiller
+from smoothray.distillation.saved import as_json
+from smoothray.distillation.stability import Stability, stability_of
+from smoothray.errors import StudyError
+from smoothray.formulas.dimensions import UnitCheck, check_units, parse_unit
 from smoothray.metrics.scores import r2
 from smoothray.study.plan import Arm
+
+SPLIT = "table"  # not the file's name: a renamed file gives the same formula
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +41,80 @@ class Distilled:
     direct: SymbolicDistiller
     dataset: Dataset
     seed: int
+    test_size: float = 0.25
+    stability: Stability | None = None
+    units: UnitCheck | None = None
+    without_unit: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, model: SymbolicDistiller, dataset: Dataset, seed: int) -> Distilled:
+    def of(
+        cls, model: SymbolicDistiller, dataset: Dataset, seed: int, test_size: float = 0.25
+    ) -> Distilled:
         """Fit both on all rows but the test rows."""
-        rest = training_rows(dataset, seed)
+        training, _ = holdout(len(dataset.y), seed, test_size)
         direct = SymbolicDistiller(
-            **{**model.get_params(), "penalty": "direct", "strength": "auto", "augment": 0}
+            **{
+                **model.get_params(),
+                **{"penalty": "direct", "strength": "auto", "augment": 0, "monotone": None},
+            }
         )
         for each in (model, direct):
-            each.fit(frame_of(dataset, rest), dataset.y[rest])
-        return cls(model, direct, dataset, seed)
+            each.fit(frame_of(dataset, training), dataset.y[training])
+        distilled = cls(model, direct, dataset, seed, test_size)
+        if dataset.encoding is not None:
+            model.encoding_ = dataset.encoding.on(dataset.X[training])
+        model.scores_ = distilled.scores()
+        return distilled
+
+    def picked(self, complexity: int) -> Distilled:
+        """The same with the front's best formula of at most so many nodes."""
+        picked = replace(self, model=self.model.select(complexity))
+        picked.model.scores_ = picked.scores()
+        return picked
+
+    def repeated(self, repeats: int, complexity: int | None = None) -> Distilled:
+        """The same with what came of it on so many splits, this one the first of them."""
+        if repeats < 2:
+            return self
+        dataset = self.dataset
+        model = clone(self.model)
+        model._names = dataset.feature_names
+        seeds = range(self.seed + 1, self.seed + repeats)
+        others = stability_of(model, dataset.X, dataset.y, seeds, self.test_size, complexity)
+        first = {
+            "seed": self.seed,
+            **self.scores(),
+            "complexity": self.model.complexity_,
+            "direct_complexity": self.direct.complexity_,
+            "penalty": self.model.penalty_,
+            "strength": self.model.strength_,
+            "formula": self.model.formula_,
+            "direct_formula": self.direct.formula_,
+        }
+        together = pd.concat([pd.DataFrame([first]), others.repeats], ignore_index=True)
+        return replace(self, stability=replace(others, repeats=together))
+
+    def in_units(self, units: Mapping[str, Any]) -> Distilled:
+        """The same with its formula's units checked. units: by column, the target's among them."""
+        target = units.get(self.dataset.target, parse_unit(""))
+        expr: Any = self.model.sympy()
+        without = {symbol.name for symbol in expr.free_symbols} - set(units)
+        return replace(
+            self, units=check_units(expr, units, target), without_unit=tuple(sorted(without))
+        )
+
+    @cached_property
+    def _parts(self) -> tuple[np.ndarray, np.ndarray]:
+        return holdout(len(self.dataset.y), self.seed, self.test_size)
+
+    @property
+    def training(self) -> np.ndarray:
+        """The rows that both are fitted to: all but the test rows, of large tables some."""
+        return self._parts[0]
 
     @property
     def test(self) -> np.ndarray:
-        return split(len(self.dataset.y), self.dataset.name, 0, self.seed).test
+        return self._parts[1]
 
     def scores(self) -> dict[str, float]:
         """R² on the test rows, which nothing was chosen by."""
@@ -57,12 +129,6 @@ class Distilled:
         }
 
 
-def training_rows(dataset: Dataset, seed: int) -> np.ndarray:
-    """The rows that a distiller is fitted to: all but the test rows, of large tables some."""
-    parts = split(len(dataset.y), dataset.name, 0, seed)
-    return np.sort(np.concatenate([parts.train, parts.val]))
-
-
 def frame_of(dataset: Dataset, rows: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(dataset.X[rows], columns=list(dataset.feature_names))
 
@@ -70,7 +136,7 @@ def frame_of(dataset: Dataset, rows: np.ndarray) -> pd.DataFrame:
 def result(distilled: Distilled) -> dict[str, Any]:
     """The result as plain values; what is not a number is None."""
     model, dataset = distilled.model, distilled.dataset
-    chosen = model.strengths_[model.strengths_["chosen"]].iloc[0]
+    chosen = model.pareto_front_[model.pareto_front_["chosen"]].iloc[0]
     fields = {
         "formula": model.formula_,
         "latex": model.latex(),
@@ -86,21 +152,45 @@ def result(distilled: Distilled) -> dict[str, Any]:
         "smoothness": model.smoothness_,
         "target": dataset.target,
         "features": list(dataset.feature_names),
-        "n_train": len(training_rows(dataset, distilled.seed)),
+        "n_train": len(distilled.training),
         "n_test": len(distilled.test),
         "seed": distilled.seed,
         "version": smoothray.__version__,
         "tried": model.strengths_.to_dict("records"),
+        **({} if distilled.stability is None else _stability(distilled.stability)),
+        **({} if distilled.units is None else {"units": asdict(distilled.units)}),
     }
     return _finite(fields)
+
+
+def _stability(stability: Stability) -> dict[str, Any]:
+    return {
+        "repeats": stability.repeats.to_dict("records"),
+        "beats_direct": stability.beats_direct,
+        "columns_in_formulas": stability.columns.to_dict(),
+        "structures": stability.structures.to_dict("records"),
+    }
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+AUTO_SECONDS, AUTO_REPEATS = 60.0, 5
+"""Without a number of repeats there are so many, or as many as take no longer."""
+
+
+def automatic_repeats(seconds: float) -> int:
+    """How many splits to try where nobody said, if one takes so many seconds.
+
+    >>> automatic_repeats(2.0), automatic_repeats(20.0), automatic_repeats(61.0)
+    (5, 4, 1)
+    """
+    return min(AUTO_REPEATS, 1 + int(AUTO_SECONDS / max(seconds, 1e-9)))
 
 
 def print_result(distilled: Distilled) -> None:
@@ -128,7 +218,13 @@ def print_result(distilled: Distilled) -> None:
         ]  # fmt: skip
         columns = ("penalty", "R²", "teacher R²", "fidelity", "nodes")
         show(rows_table("What was tried, on validation rows, best first", columns, tried))
-    if scores["r2_test"] <= scores["direct_r2_test"]:
+    print_front(model.pareto_front_)
+    if distilled.units is not None:
+        text = units_text(distilled.units, distilled.without_unit)
+        out.print(f"Units: {text}", markup=False, soft_wrap=True)
+    if distilled.stability is not None:
+        print_stability(distilled.stability)
+    elif scores["r2_test"] <= scores["direct_r2_test"]:
         out.print("On these test rows the direct fit does as well or better.")
 
 
@@ -136,31 +232,18 @@ def _strength(value: Any) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def write_files(distilled: Distilled, folder: Path) -> list[Path]:
-    """Write result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv, front.png and
-    front.svg into a folder."""
-    from smoothray_analysis.plots import front_plot, save
+def write_files(distilled: Distilled, folder: Path, source: str = "", **shown: Any) -> list[Path]:
+    """Write model.json, result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv and
+    report.html with its figures into a folder. source: the table's file. shown: more for the page, as
+    `page_of` takes it.
+    """
+    from smoothray_analysis.report.formula_page import write_page
 
-    model, dataset = distilled.model, distilled.dataset
-    parts = {"train": training_rows(dataset, distilled.seed), "test": distilled.test}
-    # "part" and "formula" are columns of their own.
-    column = (
-        f"{dataset.target} in the table"
-        if dataset.target in ("part", "formula")
-        else dataset.target
-    )
-    outputs = [
-        pd.DataFrame(
-            {
-                "part": part,
-                column: dataset.y[rows],
-                "formula": model.predict(frame_of(dataset, rows)),
-            }
-        )
-        for part, rows in parts.items()
-    ]
+    from smoothray.commands.formula_page import page_of
+
+    model = distilled.model
     texts = {
-        "predictions.csv": pd.concat(outputs).to_csv(index=False),
+        "predictions.csv": predictions(distilled).to_csv(index=False),
         "result.json": json.dumps(result(distilled), indent=2, allow_nan=False) + "\n",
         "formula.txt": f"{model.formula_}\n",
         "formula.tex": f"{model.latex()}\n",
@@ -169,5 +252,64 @@ def write_files(distilled: Distilled, folder: Path) -> list[Path]:
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
-    fronts = {"distilled": model.pareto_front_, "direct": distilled.direct.pareto_front_}
-    return [*(folder / name for name in texts), *save(front_plot(fronts), folder / "front")]
+    saved = model.save(folder)
+    page = page_of(distilled, source, **shown)
+    return [saved, *(folder / name for name in texts), *write_page(page, folder)]
+
+
+def check_mlflow() -> None:
+    """Raises StudyError where MLflow cannot be used, before the time of a fit is spent."""
+    from smoothray.records.tracker import Tracker
+
+    try:
+        Tracker("").reach()
+    except ConnectionError as error:
+        raise StudyError(str(error)) from None
+
+
+def log_to_mlflow(distilled: Distilled) -> str:
+    """Log the run, its scores and files, and the formula as a model; returns the model's address.
+
+    Raises StudyError where MLflow cannot be used.
+    """
+    from smoothray.records.models import log_run
+
+    model, dataset = distilled.model, distilled.dataset
+    fields = result(distilled)
+    with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
+        files = write_files(distilled, Path(folder))
+        saved = as_json(model)
+        metrics = {**model.scores_, "complexity": model.complexity_}
+        settings = {**saved["settings"], "target": dataset.target, "data": dataset.name}
+        chosen = {f"chosen_{name}": fields[name] for name in ("penalty", "strength")}
+        try:
+            return log_run(dataset.name, saved, metrics, {**settings, **chosen}, files)[1]
+        except ConnectionError as error:
+            raise StudyError(str(error)) from None
+
+
+def predictions(distilled: Distilled) -> pd.DataFrame:
+    """A row for each that was learned from or tested on, in the table's order.
+
+    `row` is the number of the row in the file, whose header is row 1; `part` is train, val or test; then
+    the target and the formula's, the teacher's and the direct fit's value.
+    """
+    model, dataset = distilled.model, distilled.dataset
+    rest = distilled.training
+    parts = pd.Series("train", index=rest)
+    if model.validation_rows_ is not None:
+        parts.iloc[model.validation_rows_] = "val"
+    parts = pd.concat([parts, pd.Series("test", index=distilled.test)]).sort_index()
+    rows = parts.index.to_numpy()
+    frame = frame_of(dataset, rows)
+    ours = {
+        "row": row_numbers(dataset, rows),
+        "part": parts.to_numpy(),
+        "formula": model.predict(frame),
+        "teacher": model.teacher_.predict(frame.to_numpy()),
+        "direct": distilled.direct.predict(frame),
+    }
+    target = f"{dataset.target} in the table" if dataset.target in ours else dataset.target
+    result = pd.DataFrame(ours)
+    result.insert(2, target, dataset.y[rows])
+    return result

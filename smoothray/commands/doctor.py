@@ -76,7 +76,7 @@ def _sources() -> Iterator[Finding]:
     names = [parse_spec(text).name for text in SUITES["pmlb20"]]
     here = [name for name in names if (folder / name / f"{name}.tsv.gz").exists()]
     yield Finding("data", "sklearn", True, "needs no download")
-    yield Finding("data", "files", True, "CSV, TSV and Parquet")
+    yield Finding("data", "files", True, "CSV, TSV, text, Excel, Parquet and Feather")
     detail = f"{len(here)} of pmlb20's {len(names)} data sets are in {folder}"
     works = len(here) == len(names)
     if not works:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from smoothray import __version__
 from smoothray.commands.console import err, out, say
-from smoothray.errors import StudyError
-from smoothray.records.recorded import require_records
+from smoothray.errors import SmoothrayError, StudyError
+from smoothray.records.recorded import require_study
 from smoothray.records.schema import write_parquet
-from smoothray.study.study import study_name
+from smoothray.records.versions import commit_here
+from smoothray.study.settings import in_words
+from smoothray.study.study import load_study, study_file, study_name
 
 
 def report(
@@ -40,7 +45,7 @@ def report(
         raise StudyError(f"cannot write the report to {folder}: it is a file; --out takes a folder")
     with (
         err.status("reading the records") as status,
-        _table(name, study if from_file else None) as table,
+        _table(name, study if from_file else None) as (table, identity),
     ):
         try:
             records = load_parquet(table, what="" if from_file else f"the study '{name}'")
@@ -49,7 +54,7 @@ def report(
 
             written = write_report(
                 records, name, folder, rule=chosen, settings=Settings(per_trial=per_trial),
-                say=status.update,
+                about=_about(study, identity), say=status.update,
             )  # fmt: skip
         except RecordsError as error:
             raise StudyError(str(error)) from None
@@ -65,14 +70,41 @@ def report(
 
 
 @contextmanager
-def _table(name: str, file: str | None) -> Iterator[Path]:
-    """The file that holds the records, for as long as the report reads their fronts from it."""
+def _table(name: str, file: str | None) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
+    """The file that holds the records, for as long as the report reads their fronts from it; and the study's
+    identity, which a file does not have."""
     if file is not None:
-        yield Path(file)
+        yield Path(file), None
         return
+    recorded = require_study(name, say)
     with tempfile.TemporaryDirectory(prefix="smoothray-") as place:
-        write_parquet(require_records(name, say), Path(place) / "records.parquet")
-        yield Path(place) / "records.parquet"
+        write_parquet(recorded.records.values(), Path(place) / "records.parquet")
+        yield Path(place) / "records.parquet", recorded.identity
+
+
+def _about(study: str, identity: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What a report says at its end of how it came about: a name and a text each."""
+    commit = commit_here()
+    by = f"smoothray {__version__}" + (f", commit {commit}" if commit else "")
+    lines = [("written", f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z} by {by}")]
+    if identity is None:
+        settings = "those of the study; a file of records does not hold them"
+        return [*lines, ("records", study), ("study file and settings", settings)]
+    file = study_file(study)
+    if file.is_file():
+        lines.append(("study file", str(file)))
+        try:
+            as_recorded = load_study(file).identity() == identity
+        except SmoothrayError:
+            as_recorded = False
+        head = "" if as_recorded else "# Not the settings that were recorded, which stand below.\n"
+        lines.append(("its text", head + file.read_text()))
+    else:
+        lines.append(("study file", f"none called {study} here; recorded are:"))
+    lines.append(("seed", str(identity.get("seed"))))
+    lines.append(("teacher", in_words(identity.get("teacher", {}))))
+    students = identity.get("students", {})
+    return [*lines, *((f"student {name}", in_words(s)) for name, s in students.items())]
 
 
 def _log(name: str, label: str, folder: Path, files: tuple[Path, ...]) -> None:

@@ -17,6 +17,7 @@ from smoothray.datasets import Dataset, expand, load_dataset
 from smoothray.errors import StudyError, did_you_mean, plural
 from smoothray.penalties import find_penalty
 from smoothray.records.journal import journal_folder
+from smoothray.records.outline import COMMAND, typed
 from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import Record, as_frame, without_front
@@ -96,6 +97,7 @@ def run_study(
     Raises SmoothrayError for anything that the user can mend, before any work starts.
     """
     study.check()
+    os.environ[COMMAND] = typed()
     if study.teacher.device == "cuda" and "RAY_ADDRESS" not in os.environ:
         from smoothray.teachers.device import choose_device
 

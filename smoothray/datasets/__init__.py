@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from smoothray.datasets.augment import augment
+from smoothray.datasets.encoding import Encoding
 from smoothray.datasets.from_pmlb import cache_folder
 from smoothray.datasets.scaling import Scaler, TargetScaler
 from smoothray.datasets.sources import SOURCES, check_spec, load_dataset, parse_spec
@@ -17,6 +18,7 @@ __all__ = [
     "SUITES",
     "Dataset",
     "DatasetSpec",
+    "Encoding",
     "Scaler",
     "Split",
     "TargetScaler",

@@ -1,19 +1,22 @@
-"""One column of a table to columns of numbers: numbers stay, categories are one-hot encoded."""
+"""What a column of a table holds, and what the columns are called."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smoothray.datasets.cells import like_numbers, mending
 from smoothray.errors import DataError
 
 MAX_LEVELS = 50
 _DATE = re.compile(r"\d{4}-\d{2}(-\d{2}|$)|\d{1,4}([-/.])\d{1,2}\2\d{1,4}")
 
-Encoded = dict[str, NDArray[np.float64]]
+_UNNAMED = re.compile(r"^Unnamed: \d+$")  # what pandas calls a column without a name
 
 
 def count(number: int, thing: str) -> str:
@@ -59,12 +62,13 @@ def as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
     else:
         text = column.dropna().astype(str)
         parsed = pd.to_numeric(text, errors="coerce")
-        wrong = text[parsed.isna()]
-        if len(wrong) < len(text) / 2 and len(wrong) > 0 and text.nunique() > 10:
+        wrong = unreadable(column)
+        some = 0 < len(wrong) < len(text) / 2 and text.nunique() > 10
+        if some or like_numbers(wrong):
+            advice = mending(wrong.iloc[0]) or "mend them or leave their cells empty"
             raise DataError(
                 f"column '{column.name}' should hold numbers, but {count(len(wrong), 'value')} "
-                f"did not read as one, such as '{wrong.iloc[0]}'; "
-                "mend them or leave their cells empty"
+                f"did not read as one, such as '{wrong.iloc[0]}'; {advice}"
             )
         if len(wrong):
             return None
@@ -78,26 +82,34 @@ def as_numbers(column: pd.Series) -> NDArray[np.float64] | None:
     return numbers
 
 
-def encode(column: pd.Series) -> Encoded:
-    """The column, which has no gaps, as named columns of numbers, each (n,).
+def unreadable(column: pd.Series) -> pd.Series:
+    """The values, as text, that do not read as numbers; none of a column of numbers or labels."""
+    if column.dtype.kind in "biuf" or isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Series(dtype=object)
+    text = column.dropna().astype(str)
+    return text[pd.to_numeric(text, errors="coerce").isna()]
 
-    Numbers and true/false give one column. A category of two levels gives one column of 0 and 1,
-    of more levels one column a level, named "colour=red".
+
+def tidy(name: object) -> str:
+    """A name without spaces around it, and without line breaks.
+
+    >>> tidy(" Fly Ash\\n(kg) ")
+    'Fly Ash (kg)'
+    """
+    return re.sub(r"\s*[\r\n\t]+\s*", " ", str(name).strip())
+
+
+def tidy_names(columns: Sequence[object]) -> list[str]:
+    """The columns' names as stripped text.
 
     Raises:
-        DataError: dates, or a category with too many levels to be one.
+        DataError: two columns share a name.
     """
-    name = str(column.name)
-    numbers = as_numbers(column)
-    if numbers is not None:
-        return {name: numbers}
-    text = column.astype(str)
-    levels = sorted(text.unique())
-    if len(levels) > MAX_LEVELS or len(levels) > max(10, len(text) / 2):
-        raise DataError(
-            f"column '{name}' holds text with {len(levels)} different values in {len(text)} rows, "
-            f"such as '{text.iloc[0]}': too many for categories (at most {MAX_LEVELS}); "
-            "turn it into numbers, merge its values, or leave the column out"
-        )
-    coded = levels[1:] if len(levels) == 2 else levels
-    return {f"{name}={level}": (text == level).to_numpy(dtype=np.float64) for level in coded}
+    names = [
+        _UNNAMED.sub("", tidy(column)) or f"unnamed column {position}"
+        for position, column in enumerate(columns, start=1)
+    ]
+    doubled = [each for each, times in Counter(names).items() if times > 1]
+    if doubled:
+        raise DataError(f"more than one column is named '{doubled[0]}'; rename all but one")
+    return names

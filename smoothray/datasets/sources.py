@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -20,7 +20,16 @@ class Source(NamedTuple):
     """A kind of data set: a check that reads nothing big, and a reader."""
 
     check: Callable[[DatasetSpec], None]
-    read: Callable[[DatasetSpec], tuple[pd.DataFrame, str]]  # the table and its target column
+    read: Callable[[DatasetSpec], tuple[Any, ...]]  # the parts of a `Read`, the first two at least
+
+
+class Read(NamedTuple):
+    """What a source gives: a table, its target column, and how its file was read."""
+
+    frame: pd.DataFrame
+    target: str
+    notices: tuple[str, ...] = ()
+    first_row: int = 2
 
 
 SOURCES: dict[str, Source] = {
@@ -43,7 +52,8 @@ def parse_spec(value: str | Mapping[str, object] | DatasetSpec) -> DatasetSpec:
 
     Args:
         value: "pmlb:NAME", "sklearn:NAME", or a mapping {file: PATH, target: COLUMN, name: NAME},
-            where the name may be left out: it is then the file's name without its ending. Or a function
+            where the name may be left out: it is then the file's name without its ending; `sheet` and
+            `decimal` may stand there, too (see `DatasetSpec`). Or a function
             of one's own: "my_module:my_function", or {load: my_module:my_function, target: COLUMN,
             name: NAME}, where the function may say the target itself (see `from_function.read`).
 
@@ -63,7 +73,7 @@ def parse_spec(value: str | Mapping[str, object] | DatasetSpec) -> DatasetSpec:
         raise DataError(f"data set {value!r}: write pmlb:NAME, sklearn:NAME or {_FILE_FORM}")
     text = value.strip()
     source, colon, name = (part.strip() for part in text.partition(":"))
-    if Path(text).suffix.lower() in from_file.KINDS:
+    if from_file.kind(text) in from_file.KINDS:
         raise DataError(
             f"data set '{text}': a file needs a target column; "
             f"write {{file: {text.removeprefix('file:').strip()}, target: COLUMN}}"
@@ -89,7 +99,8 @@ def parse_spec(value: str | Mapping[str, object] | DatasetSpec) -> DatasetSpec:
 
 def _parse_mapping(value: Mapping[str, object]) -> DatasetSpec:
     source = "load" if "load" in value else "file"
-    keys = (source, "target", "name")
+    of_a_file = ("sheet", "decimal") if source == "file" else ()
+    keys = (source, "target", "name", *of_a_file)
     for key in value:
         if key not in keys:
             raise DataError(
@@ -100,9 +111,15 @@ def _parse_mapping(value: Mapping[str, object]) -> DatasetSpec:
     for key, text in ((source, path), ("target", target or source == "load")):
         if not text:
             raise DataError(f"data set {dict(value)}: '{key}' is missing; write {FORMS[source]}")
-    last = path.rpartition(":")[2] if source == "load" else Path(path).stem
+    sheet, decimal = (
+        str(value[key] if value.get(key) is not None else "").strip()
+        for key in ("sheet", "decimal")
+    )
+    if decimal not in ("", ".", ","):
+        raise DataError(f"data set {dict(value)}: 'decimal' is '.' or ',', not '{decimal}'")
+    last = path.rpartition(":")[2] if source == "load" else from_file.stem(path)
     name = str(value.get("name") or re.sub(r"[^\w.\- ]+", "_", last)).strip()
-    return DatasetSpec(source, checked_name(name), path, target)
+    return DatasetSpec(source, checked_name(name), path, target, sheet, decimal)
 
 
 def check_spec(spec: DatasetSpec | Dataset) -> None:
@@ -120,9 +137,15 @@ def check_spec(spec: DatasetSpec | Dataset) -> None:
 
 
 def load_dataset(
-    spec: DatasetSpec | Dataset, *, min_rows: int = 30, max_gap_fraction: float = 0.2
+    spec: DatasetSpec | Dataset,
+    *,
+    min_rows: int = 30,
+    max_gap_fraction: float = 0.2,
+    prepare: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame,
 ) -> Dataset:
     """Load a data set, download it if need be, and check it as `from_frame` does; a Dataset is as it is.
+
+    prepare: what to do with the table before it is checked.
 
     Raises:
         DataError: it cannot be had, read or used; the message says why and what to do.
@@ -130,7 +153,13 @@ def load_dataset(
     if isinstance(spec, Dataset):
         return spec
     check_spec(spec)
-    frame, target = SOURCES[spec.source].read(spec)
-    return from_frame(
-        frame, target, name=spec.name, min_rows=min_rows, max_gap_fraction=max_gap_fraction
+    read = Read(*SOURCES[spec.source].read(spec))
+    dataset = from_frame(
+        prepare(read.frame),
+        read.target,
+        name=spec.name,
+        min_rows=min_rows,
+        max_gap_fraction=max_gap_fraction,
     )
+    notices = (*read.notices, *dataset.notices)
+    return replace(dataset, notices=notices, first_row=read.first_row)

@@ -17,12 +17,16 @@ class DatasetSpec:
         name: the short name used in seeds, records and tables.
         path: where the file is, or the import path of the function; empty for other sources.
         target: the column to predict; empty for other sources, and where the function names it.
+        sheet: of an Excel file the sheet's name or number, counted from 1; empty: the first one.
+        decimal: "." or "," in a file's numbers; empty: "," where it is plain, else ".".
     """
 
     source: str
     name: str
     path: str = ""
     target: str = ""
+    sheet: str = ""
+    decimal: str = ""
 
     def __str__(self) -> str:
         """The canonical text, as a study file would say it.
@@ -34,7 +38,9 @@ class DatasetSpec:
         """
         if self.source in ("file", "load"):
             target = f", target: {self.target}" if self.target else ""
-            return f"{{{self.source}: {self.path}{target}, name: {self.name}}}"
+            sheet = f", sheet: {self.sheet}" if self.sheet else ""
+            decimal = f", decimal: '{self.decimal}'" if self.decimal else ""
+            return f"{{{self.source}: {self.path}{target}{sheet}{decimal}, name: {self.name}}}"
         return f"{self.source}:{self.name}"
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from smoothray.datasets.columns import as_numbers, count, encode
+from smoothray.datasets.columns import as_numbers, count, tidy, tidy_names, unreadable
+from smoothray.datasets.encoding import Encoding, RawColumn
 from smoothray.datasets.specs import checked_name
 from smoothray.errors import DataError, did_you_mean
-
-_UNNAMED = re.compile(r"^Unnamed: \d+$")  # what pandas calls a column without a name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,6 +28,9 @@ class Dataset:
         feature_names: d names, all different.
         target: the target's name.
         notices: what was changed on the way, one plain sentence each.
+        rows: where each row stood in the given table, (n,), counted from 0; None: not known.
+        first_row: the number that a file gives to the table's first row; its header stands above.
+        encoding: how the table's columns became those of X; None where there was no table.
     """
 
     name: str
@@ -39,6 +39,9 @@ class Dataset:
     feature_names: tuple[str, ...]
     target: str
     notices: tuple[str, ...] = ()
+    rows: NDArray[np.int64] | None = None
+    first_row: int = 2
+    encoding: Encoding | None = None
 
     def __repr__(self) -> str:
         n, d = self.X.shape
@@ -93,24 +96,36 @@ def _from_frame(
 ) -> Dataset:
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"a pandas frame is needed, not a {type(frame).__name__}")
-    target = str(target).strip()
+    target = tidy(target)
     names = column_names(list(frame.columns), target)
     frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
     if frame.empty:
         raise DataError("the table has no rows")
     notices: list[str] = []
-    frame = _drop_empty(frame, target, notices)
+    frame = _drop_empty_rows(frame, notices)
+    frame, dropped = _drop_empty(frame, target, notices)
     frame = _drop_gaps(frame, max_gap_fraction, notices)
     least = max(min_rows, 1)
     if len(frame) < least:
         raise DataError(f"{count(len(frame), 'usable row')}, but at least {least} are needed")
     y = _target(frame[target])
-    columns = _drop_constant(_encode(frame.drop(columns=target), notices), notices)
-    if not columns:
+    columns, values = _encode(frame.drop(columns=target), notices)
+    if not values:
         raise DataError(f"no column is left to predict '{target}' from")
-    feature_names = tuple(column_names([*(each for each, _ in columns), target], target)[:-1])
-    X = np.column_stack([values for _, values in columns])
-    return Dataset(name, X, y, feature_names, target, tuple(notices))
+    feature_names = tuple(column_names([*(each for each, _ in values), target], target)[:-1])
+    # In the table's own order, with what was dropped.
+    by_name = {column.name: column for column in (*dropped, *columns)}
+    encoding = Encoding(tuple(by_name[each] for each in names if each != target), target)
+    return Dataset(
+        name,
+        np.column_stack([each for _, each in values]),
+        y,
+        feature_names,
+        target,
+        tuple(notices),
+        frame.index.to_numpy(dtype=np.int64),
+        encoding=encoding,
+    )
 
 
 def column_names(columns: Sequence[object], target: str) -> list[str]:
@@ -119,13 +134,8 @@ def column_names(columns: Sequence[object], target: str) -> list[str]:
     Raises:
         DataError: two columns share a name, or none is the target (the nearest is offered).
     """
-    names = [
-        _UNNAMED.sub("", str(column).strip()) or f"unnamed column {position}"
-        for position, column in enumerate(columns, start=1)
-    ]
-    doubled = [each for each, times in Counter(names).items() if times > 1]
-    if doubled:
-        raise DataError(f"more than one column is named '{doubled[0]}'; rename all but one")
+    target = tidy(target)
+    names = tidy_names(columns)
     if target not in names:
         hint = did_you_mean(target, names)
         shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
@@ -133,17 +143,32 @@ def column_names(columns: Sequence[object], target: str) -> list[str]:
     return names
 
 
-def _drop_empty(frame: pd.DataFrame, target: str, notices: list[str]) -> pd.DataFrame:
+def _drop_empty_rows(frame: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
+    empty = frame.isna().all(axis=1)
+    if empty.all():
+        raise DataError("the table has no values")
+    between = int(empty[: empty[~empty].index[-1]].sum())  # those at a file's end go unmentioned
+    if between:
+        notices.append(f"{count(between, 'empty row')} dropped")
+    return frame[~empty]
+
+
+def _drop_empty(
+    frame: pd.DataFrame, target: str, notices: list[str]
+) -> tuple[pd.DataFrame, list[RawColumn]]:
     """Drop columns without a value, and a nameless first column that only counts the rows."""
+    dropped: list[RawColumn] = []
     first = str(frame.columns[0])
     if first == "unnamed column 1" and first != target:
         values = frame[first].to_numpy()
         if any(np.array_equal(values, np.arange(len(frame)) + start) for start in (0, 1)):
             notices.append("the first column has no name and counts the rows: it was dropped")
             frame = frame.drop(columns=first)
+            dropped.append(RawColumn(first, dropped="counts the rows"))
     empty = [str(each) for each in frame.columns[frame.isna().all()] if each != target]
     notices += [f"column '{each}' is empty and was dropped" for each in empty]
-    return frame.drop(columns=empty)
+    dropped += [RawColumn(each, dropped="empty") for each in empty]
+    return frame.drop(columns=empty), dropped
 
 
 def _drop_gaps(frame: pd.DataFrame, max_gap_fraction: float, notices: list[str]) -> pd.DataFrame:
@@ -166,32 +191,35 @@ def _drop_gaps(frame: pd.DataFrame, max_gap_fraction: float, notices: list[str])
 def _target(column: pd.Series) -> NDArray[np.float64]:
     y = None if column.dtype.kind == "b" else as_numbers(column)
     if y is None:
+        shown = [*unreadable(column), *column][0]
         raise DataError(
             f"the target '{column.name}' does not hold numbers, but values such as "
-            f"'{column.iloc[0]}'; smoothray predicts numbers, so choose a column of them"
+            f"'{shown}'; smoothray predicts numbers, so choose a column of them"
         )
     if y.min() == y.max():
         raise DataError(f"the target '{column.name}' is the same in every row ({y[0]:g})")
     return y
 
 
-def _encode(frame: pd.DataFrame, notices: list[str]) -> list[tuple[str, NDArray[np.float64]]]:
-    columns: list[tuple[str, NDArray[np.float64]]] = []
+def _encode(
+    frame: pd.DataFrame, notices: list[str]
+) -> tuple[list[RawColumn], list[tuple[str, NDArray[np.float64]]]]:
+    """What each column is, and the columns of numbers that they become; constant ones are dropped."""
+    columns: list[RawColumn] = []
+    values: list[tuple[str, NDArray[np.float64]]] = []
+    constant: list[str] = []
     for name in frame.columns:
-        encoded = encode(frame[name])
-        if list(encoded) != [name]:
+        column = RawColumn.of(frame[name])
+        encoded = column.encode(frame[name])
+        if column.kind == "category":
             notices.append(
                 f"column '{name}' was one-hot encoded into {count(len(encoded), 'column')}: "
                 + ", ".join(list(encoded)[:5])
                 + (", ..." if len(encoded) > 5 else "")
             )
-        columns += encoded.items()
-    return columns
-
-
-def _drop_constant(
-    columns: list[tuple[str, NDArray[np.float64]]], notices: list[str]
-) -> list[tuple[str, NDArray[np.float64]]]:
-    constant = [name for name, values in columns if values.min() == values.max()]
+        same = [each for each, numbers in encoded.items() if numbers.min() == numbers.max()]
+        constant += same
+        columns.append(replace(column, dropped="constant") if same else column)
+        values += [] if same else encoded.items()
     notices += [f"column '{name}' is constant and was dropped" for name in constant]
-    return [(name, values) for name, values in columns if name not in constant]
+    return columns, values

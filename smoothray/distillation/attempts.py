@@ -118,14 +118,16 @@ def attempt_all(
     trained: Sequence[Any] | None = None,
     n_jobs: int | None = None,
     timeout: float | None = None,
+    all_needed: bool = True,
 ) -> list[list[Attempt]]:
     """Train a teacher for each arm on each trial, and distil each: the attempts that succeeded, best first.
 
-    trials: of the same rows. factory: makes networks for so many inputs; None: the settings' perceptron.
+    trials: each of as many rows. factory: makes networks for so many inputs; None: the settings' perceptron.
     trained: a trained teacher for each trial, in place of training any. n_jobs: processes that fit students
     (joblib's meaning); they are free of torch. timeout: seconds after which a fit has failed.
+    all_needed: whether each trial needs a formula; else those without one have no attempts.
 
-    Raises SmoothrayError if a trial has no formula.
+    Raises SmoothrayError if a trial that needs one has no formula.
     """
     built = student.build()
     with_slopes = selection == "sobolev" and built.matches_slopes
@@ -154,7 +156,7 @@ def attempt_all(
         place = next(i for i, other in enumerate(trials) if other is trial)
         by_trial[place].append(Attempt(arm, network, {**about, **taught_by, **fields}))
     for attempts in by_trial:
-        if not attempts:
+        if not attempts and all_needed:
             raise StudentError(f"no formula came of it; {_told(reasons)}")
         if reasons:
             warnings.warn(f"not all was tried; {_told(reasons)}", UserWarning, stacklevel=4)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils import check_random_state
@@ -16,7 +15,17 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
-from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms, suited
+from smoothray.distillation import saved
+from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
+from smoothray.distillation.choice import (
+    checked_signs,
+    member_of_size,
+    monotone_attempts,
+    of_member,
+)
+from smoothray.distillation.outcome import SMOOTHNESS, curve, front
+from smoothray.distillation.own_teacher import OwnTeacher
+from smoothray.distillation.stability import Stability, stability_of
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.formulas import Program, parse, to_latex, to_python
@@ -26,24 +35,15 @@ from smoothray.study.settings import StudentSettings, TeacherSettings
 from smoothray.study.study import validated
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
+
+    from smoothray.datasets import Encoding
 
 Array = NDArray[np.float64]
 FEW_ROWS = 30
 SELECTIONS = ("accuracy", "fidelity", "native", "sobolev")
-SMOOTHNESS = (
-    "teacher_jacobian", "teacher_gradient_max", "teacher_spectral",
-    "student_jacobian", "student_gradient_max", "alignment",
-)  # fmt: skip
-CURVE = {
-    "student_r2_val": "r2_val",
-    "teacher_r2_val": "teacher_r2_val",
-    "fidelity_val": "fidelity_val",
-    "complexity": "complexity",
-    "teacher_jacobian": "teacher_jacobian",
-    "student_jacobian": "student_jacobian",
-    "formula": "formula",
-}
 
 
 class FitError(SmoothrayError, ValueError):
@@ -58,12 +58,12 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    penalty : str, default="lipschitz"
+    penalty : str, default="auto"
         "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay", another of `smoothray.PENALTIES`, or the
         import path of one's own, "my_module:MyPenalty". lipschitz suits plain chains of layers alone, which
         the perceptron is; for another network of your own lipschitz_sampled takes its place, with a warning.
         "none" for a plain teacher, "direct" for no teacher at all: formulas are fitted to the labels; "auto"
-        tries none, jacobian and lipschitz.
+        tries none, jacobian and lipschitz; then strength is "auto" too.
     strength : float, sequence of float, or "auto", default="auto"
         How much the penalty weighs against the squared error, both on standardised data. Of several, or of
         five over the penalty's usual range ("auto"), the one whose formula predicts the validation labels
@@ -86,6 +86,10 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         The most nodes of a formula.
     operators : sequence of str or None, default=None
         What formulas are made of, such as ("add", "mul", "exp"); None: the student's own set.
+    monotone : dict of column to 1 or -1, default=None
+        Columns that the formula may not fall with (1) or rise with (-1). Slopes are checked on the training
+        and validation rows; where the best formula breaks a sign, the next best that keeps all is taken, with
+        a warning.
     selection : {"accuracy", "fidelity", "native", "sobolev"} or None, default=None
         What the formula is chosen by, from those that the student offers: the simplest within one standard
         error of the smallest validation error against the labels ("accuracy"), against the teacher
@@ -114,7 +118,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         The formula in the data's own columns and units.
     teacher_ : Teacher or None
         What was distilled: `teacher_.predict(X)`, `teacher_.gradients(X)` and the torch module
-        `teacher_.module`, all in the data's units.
+        `teacher_.module`, all in the data's units. None for the direct fit and for a model that was loaded.
     pareto_front_ : DataFrame
         All formulas that the student offered, by complexity, with their scores.
     strengths_ : DataFrame
@@ -126,6 +130,14 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         teacher's spectral bound, and their alignment (log of the Jacobians' ratio); standardised units.
     complexity_ : int
         The formula's number of nodes.
+    validation_rows_ : array of int or None
+        The rows that early stopping and the choice saw, as positions in X; None for a model that was loaded.
+    encoding_ : Encoding or None
+        How the raw table became the columns of X, where that is known; `save` keeps it.
+    scores_ : dict
+        What else is known of how good it is, such as the test scores of `smoothray distill`; saved too.
+    versions_ : dict
+        What it was made with.
     n_features_in_, feature_names_in_ : int, array
         As in scikit-learn. Columns without names are called x0, x1, ...
 
@@ -144,7 +156,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        penalty: str = "lipschitz",
+        penalty: str = "auto",
         strength: float | str | Sequence[float] = "auto",
         student: str = "operon",
         *,
@@ -154,6 +166,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         budget: str = "standard",
         max_size: int = 30,
         operators: Sequence[str] | None = None,
+        monotone: Mapping[str, int] | None = None,
         selection: str | None = None,
         validation_fraction: float = 0.2,
         teacher_options: dict[str, Any] | None = None,
@@ -171,6 +184,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.budget = budget
         self.max_size = max_size
         self.operators = operators
+        self.monotone = monotone
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.teacher_options = teacher_options
@@ -198,6 +212,10 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def check(self) -> None:
         """Raise SmoothrayError for parameters that cannot be used, before there are data."""
         self._settings()
+
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise SmoothrayError where parameters name a column that is not among these."""
+        checked_signs(self.monotone, names)
 
     def predict(self, X: Any) -> Array:
         """The formula's values on rows X (n, d), (n,) or (n, k).
@@ -236,8 +254,12 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         named = hasattr(self, "feature_names_in_")
+        made_of = self.encoding_.categories if self.encoding_ is not None else None
         return self._shaped(
-            [to_python(expr, self._names, name, named=named) for expr in self._expressions]
+            [
+                to_python(expr, self._names, name, named=named, categories=made_of)
+                for expr in self._expressions
+            ]
         )
 
     def to_torch(self) -> nn.Module | list[nn.Module]:
@@ -248,6 +270,57 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         check_is_fitted(self)
         return self._shaped([FormulaModule(expr, self._names) for expr in self._expressions])
+
+    def select(self, complexity: int) -> SymbolicDistiller:
+        """A fitted copy whose formula is the front's best on validation rows of at most so many nodes; for
+        each of several targets.
+
+        Raises ValueError where none is so small.
+        """
+        check_is_fitted(self)
+        twin = copy(self)
+        twin._pick(complexity)
+        return twin
+
+    def stability(self, X: Any, y: Any, repeats: int = 10, test_size: float = 0.25) -> Stability:
+        """The same search on other rows and with other seeds: how far its formula is to be trusted.
+
+        X: (n, d). y: (n,). Each repeat keeps other rows, `test_size` of them, for testing, and fits the rest
+        with the seed random_state + repeat, in comparison with a direct fit on the same rows. The distiller
+        itself is left as it is.
+
+        Raises ValueError for parameters or data that cannot be used.
+        """
+        if repeats < 1:
+            raise FitError(f"repeats is {repeats}; give a number of at least 1")
+        twin = clone(self)
+        X, y = validate_data(twin, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=4)
+        start = self.random_state
+        if not isinstance(start, int | np.integer):
+            start = self._seed(start)
+        try:
+            twin._names = twin._columns(X.shape[1])
+            seeds = range(int(start), int(start) + repeats)
+            return stability_of(twin, X, np.asarray(y, dtype=np.float64), seeds, test_size)
+        except SmoothrayError as error:
+            raise FitError(str(error)) from error
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted model as JSON: formulas, columns, scores, front, settings and versions.
+
+        path: a folder, into which `model.json` goes, or a file ending in `.json`. The teacher and a
+        random_state that is no int are not saved. Returns the file.
+        """
+        check_is_fitted(self)
+        return saved.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SymbolicDistiller:
+        """The model that `save` or `smoothray distill --out` wrote into a folder or file.
+
+        It is fitted and does all that the saved one did, but that its `teacher_` is None. Raises StudyError.
+        """
+        return saved.load(cls, path)
 
     def __sklearn_clone__(self) -> SymbolicDistiller:
         """A copy that is not fitted; but a teacher that is trained already is kept as it is."""
@@ -271,23 +344,61 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         targets = y if self._many else y[:, None]
         self._warn(targets)
         self._names = self._columns(X.shape[1])
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = self._seed(self.random_state)
         trials = [self._trial(X, target, weights, seed) for target in targets.T]
-        factory = self._factory(X.shape[1])
-        attempts = attempt_all(
+        attempts = self._attempts(
             trials,
-            arms if factory is None else self._suited(arms, factory(X.shape[1])),
+            arms,
             student,
-            self.selection or ("fidelity" if self.prefit else "accuracy"),
             teacher,
-            factory=factory,
-            trained=self._trained(len(trials)),
             n_jobs=self.n_jobs,
             timeout=None if self.timeout is None else student.timeout,
         )
         self._means = targets.mean(0)
         self._take(attempts)
         return self
+
+    @staticmethod
+    def _seed(random_state: Any) -> int:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+
+    def _attempts(
+        self,
+        trials: list[Trial],
+        arms: list[Arm],
+        student: StudentSettings,
+        teacher: TeacherSettings,
+        **options: Any,
+    ) -> list[list[Attempt]]:
+        """Each trial's attempts, best first, of those whose formula has the signs that it must have."""
+        own = OwnTeacher(self.teacher, self.prefit, self.penalty)
+        factory = own.factory(len(self._names))
+        selection = self.selection or ("fidelity" if self.prefit else "accuracy")
+        signs = checked_signs(self.monotone, self._names)
+        by_trial = attempt_all(
+            trials,
+            arms if factory is None else own.suited(arms, factory(len(self._names))),
+            student,
+            selection,
+            teacher,
+            factory=factory,
+            trained=own.trained(len(trials), self._names),
+            **options,
+        )
+        if not signs:
+            return by_trial
+        kept = []
+        for trial, attempts in zip(trials, by_trial, strict=True):
+            rows = np.concatenate([trial.raw["train"], trial.raw["val"]])
+            monotone, first_holds = monotone_attempts(attempts, self._names, rows, signs, selection)
+            if not first_holds:
+                warnings.warn(
+                    "the best formula is not monotone as asked; the next best that is stands in its place",
+                    UserWarning,
+                    stacklevel=5,
+                )
+            kept.append(monotone)
+        return kept
 
     def _settings(self) -> tuple[list[Arm], StudentSettings, TeacherSettings]:
         """What the parameters come to. Raises SmoothrayError for those that cannot be used."""
@@ -296,6 +407,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"the selection is '{self.selection}'; use one of {', '.join(SELECTIONS)}"
                 f"{did_you_mean(str(self.selection), SELECTIONS)}"
             )
+        checked_signs(self.monotone, None)
         if self.n_jobs == 0:
             raise StudyError("n_jobs is 0; give a number of processes, or -1 for one a core")
         for name in self.teacher_options or {}:
@@ -384,45 +496,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise StudyError("fewer than 2 rows have a weight above 0")
         count = min(max(1, round(len(rows) * self.validation_fraction)), len(rows) - 1)
         val, train = np.sort(rows[:count]), np.sort(rows[count:])
+        self.validation_rows_: NDArray[np.int64] | None = val
         dataset = Dataset("fit", X, target, self._names, "y")
         return Trial.on(dataset, 0, seed, {"train": train, "val": val, "test": val}, weights)
-
-    def _factory(self, d: int) -> Any:
-        if self.teacher is None or self.prefit or self.penalty == "direct":
-            return None
-        from smoothray.teachers.fitted import factory_of
-
-        return factory_of(self.teacher, d)
-
-    def _suited(self, arms: list[Arm], network: nn.Module) -> list[Arm]:
-        """The arms, or with a warning those in place of what the network's layers do not allow."""
-        others = suited(arms, network)
-        pairs = {arm.penalty: other.penalty for arm, other in zip(arms, others, strict=True)}
-        for penalty, other in pairs.items():
-            if other != penalty:
-                warnings.warn(
-                    f"the penalty '{penalty}' is for a plain chain of layers, which this network is not; "
-                    f"'{other}', which is for any network, takes its place",
-                    UserWarning,
-                    stacklevel=4,
-                )
-        return others
-
-    def _trained(self, outputs: int) -> list[Any] | None:
-        if not self.prefit:
-            return None
-        from smoothray.teachers.fitted import Teacher
-
-        if self.teacher is None:
-            raise StudyError(
-                "prefit=True needs a teacher: a trained module, or a function of arrays"
-            )
-        if not callable(getattr(self.teacher, "predict", self.teacher)):
-            raise StudyError(
-                f"the teacher is {self.teacher!r}; give a torch module, an object with a predict method, "
-                "or a function of arrays"
-            )
-        return [Teacher(self.teacher, output, outputs, self._names) for output in range(outputs)]
 
     def _take(self, by_target: list[list[Attempt]]) -> None:
         """Keep what a fit came to: each target's attempts, the best one first."""
@@ -436,31 +512,32 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.strength_ = self._shaped([attempt.arm.strength for attempt in best])
         self.teacher_ = self._shaped([attempt.teacher for attempt in best])
         self.smoothness_ = self._shaped([{k: each.get(k) for k in SMOOTHNESS} for each in fields])
-        self.pareto_front_ = self._shaped([_front(each["front"]) for each in fields])
-        self.strengths_ = self._shaped([_curve(attempts) for attempts in by_target])
+        self.pareto_front_ = self._shaped([front(each["front"]) for each in fields])
+        self.strengths_ = self._shaped([curve(attempts) for attempts in by_target])
+        self.encoding_: Encoding | None = None
+        self.scores_: dict[str, Any] = {}
+        self.versions_ = saved.versions_now(self.student)
+
+    def _pick(self, complexity: int) -> None:
+        """Take another member of each front."""
+        fronts = self.pareto_front_ if self._many else [self.pareto_front_]
+        smoothness = self.smoothness_ if self._many else [self.smoothness_]
+        try:
+            places = [member_of_size(f.to_dict("records"), complexity) for f in fronts]
+        except SmoothrayError as error:
+            raise FitError(str(error)) from error
+        members = [front.iloc[place] for front, place in zip(fronts, places, strict=True)]
+        symbols = {name: Symbol(name) for name in self._names}
+        self._expressions = [parse(member["formula"], symbols) for member in members]
+        self.formula_ = self._shaped([member["formula"] for member in members])
+        self.complexity_ = self._shaped([int(member["complexity"]) for member in members])
+        self.pareto_front_ = self._shaped(
+            [f.assign(chosen=np.arange(len(f)) == i) for f, i in zip(fronts, places, strict=True)]
+        )
+        self.smoothness_ = self._shaped(
+            [of_member(each, m) for each, m in zip(smoothness, members, strict=True)]
+        )
 
     def _shaped(self, values: list[Any]) -> Any:
         """One value an output; the value itself for a target of one dimension."""
         return values if self._many else values[0]
-
-
-def _front(members: list[dict[str, Any]]) -> pd.DataFrame:
-    kept = [
-        "complexity", "formula", "r2_train", "r2_val", "fidelity_train", "fidelity_val",
-        "jacobian", "gradient_max", "chosen",
-    ]  # fmt: skip
-    return pd.DataFrame(members)[kept].astype({"chosen": bool})
-
-
-def _curve(attempts: Sequence[Attempt]) -> pd.DataFrame:
-    rows = [
-        {
-            "penalty": attempt.arm.penalty,
-            "strength": attempt.arm.strength,
-            **{name: attempt.fields.get(field) for field, name in CURVE.items()},
-            "chosen": attempt is attempts[0],
-        }
-        for attempt in attempts
-    ]
-    frame = pd.DataFrame(rows)
-    return frame.sort_values(["penalty", "strength"], ignore_index=True, kind="stable")

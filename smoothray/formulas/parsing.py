@@ -50,6 +50,20 @@ def parse(text: str, names: Mapping[str, Symbol] | int) -> Expr:
         ) from None
 
 
+def names_in(text: str) -> list[str]:
+    """The names in a formula's text but those of functions, in the order of their first place.
+
+    >>> names_in("2*x1 + exp(`a b`) + x1")
+    ['x1', 'a b']
+    """
+    plain, quoted = _unquote(text)
+    tree = ast.parse(plain.replace("^", "**").strip(), mode="eval")
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    names = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called]
+    names.sort(key=lambda node: node.col_offset)
+    return list(dict.fromkeys(quoted.get(node.id, node.id) for node in names))
+
+
 def _unquote(text: str) -> tuple[str, dict[str, str]]:
     """The text with every name in backticks replaced by a stand-in, and the stand-ins' names."""
     stem = "_q"

@@ -31,12 +31,15 @@ def cell_name(cell: Cell) -> str:
 
 
 def parameters(dataset: str, arm: Arm, student: str) -> dict[str, str]:
-    """What MLflow shows of a cell in columns of their own."""
-    strength = {} if arm.strength is None else {"strength": f"{arm.strength:g}"}
+    """What MLflow shows of a cell in columns of their own.
+
+    Arms without a strength have 0: where a run lacks a number, MLflow's page of compared runs draws it just
+    above the largest that there is, so that plain distillation would look the most penalised of all.
+    """
     return {
         "dataset": dataset,
         "penalty": arm.penalty,
-        **strength,
+        "strength": f"{arm.strength or 0:g}",
         "augment": str(arm.augment),
         "ensemble": str(arm.ensemble),
         "student": student,

@@ -77,6 +77,11 @@ def read_study(name: str, say: Callable[[str], None]) -> Recorded:
 
 def require_records(name: str, say: Callable[[str], None]) -> list[Record]:
     """A study's records. Raises StudyError where there are none."""
+    return list(require_study(name, say).records.values())
+
+
+def require_study(name: str, say: Callable[[str], None]) -> Recorded:
+    """What is recorded of a study. Raises StudyError where it has no records."""
     recorded = read_study(name, say)
     if not recorded.records:
         file = Journal(name).path
@@ -90,4 +95,4 @@ def require_records(name: str, say: Callable[[str], None]) -> list[Record]:
         raise StudyError(
             f"no records of a study '{name}' in {file} or in MLflow at {tracking_uri()}{hint}"
         )
-    return list(recorded.records.values())
+    return recorded

@@ -10,6 +10,7 @@ from typing import Any
 from smoothray.errors import StudyError
 from smoothray.records.cells import Cell, by_cell
 from smoothray.records.journal import Journal
+from smoothray.records.outline import best_cell
 from smoothray.records.recorded import Recorded
 from smoothray.records.schema import Record
 from smoothray.records.tracker import Tracker
@@ -167,6 +168,7 @@ class Recorder:
                 continue
             del waiting[:BATCH]
         self._finish_cells(self._noted())
+        self._log_models()
 
     def _wait_for_more(self, waiting: list[Record]) -> None:
         """MLflow is away: let some time pass, but see the end coming."""
@@ -206,6 +208,22 @@ class Recorder:
         self._note(key.cell for key in keys)
         self._finish_cells(cell for cell in self._noted() if self._complete(cell))
         return True
+
+    def _log_models(self) -> None:
+        """Keep the best formula of each data set whose arms are complete; no record hangs on it."""
+        by_dataset: dict[str, dict[Cell, list[Record]]] = {}
+        for cell, records in by_cell(dict(self.records)).items():
+            by_dataset.setdefault(cell[0], {})[cell] = records
+        for cells in by_dataset.values():
+            best = best_cell(cells)
+            if best is None or not all(map(self._complete, cells)):
+                continue
+            try:
+                self._reach()
+                self.tracker.log_model(best, cells[best])
+            except Exception as error:
+                self._problem = " ".join(str(error).split())[:300]
+                return
 
     def _note(self, cells: Iterable[Cell]) -> None:
         """Cells whose tables are to be written anew; both threads come upon them."""

@@ -1,7 +1,9 @@
 """MLflow: one experiment a study, a parent run per (data set, arm, student), a child run per trial.
 
-The only module that imports mlflow. Runs are written through the client in three calls each and carry no
-artifacts but the parents' `trials.parquet`, which is what resuming and the analysis read.
+Beside models.py the only module that imports mlflow. Runs are written through the client in three calls each
+and carry no artifacts but the parents': `trials.parquet`, which is what resuming and the analysis read, and a
+picture of a front. What describes a parent (`records/outline.py`) is written at its end, off every trial's
+way.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import json
 import logging
 import math
 import os
+import re
 import statistics
 import tempfile
 import time
@@ -20,14 +23,19 @@ from typing import Any
 from urllib.parse import unquote
 
 from smoothray.errors import StudyError
+from smoothray.records import outline
 from smoothray.records.cells import Cell, by_cell, cell_name, digest, parameters
 from smoothray.records.schema import Record, read_parquet, write_parquet
 from smoothray.study.plan import Key
 
 TABLE = "trials.parquet"
+FRONT = "front.png"
+NOTE = "mlflow.note.content"
+CONTEXT = "mlflow.data.context"
 IDENTITY = "smoothray.identity"
 DIGEST = "smoothray.digest"
 STOPPED = "smoothray.stopped"
+MODEL = "smoothray.model"
 TABLE_OF_RUNS = {"mlflow.experimentKind": "custom_model_development"}
 """Has MLflow's pages open on the runs, rather than on its tools for language models."""
 QUIET = {
@@ -39,6 +47,21 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+VIEW = "smoothray"
+COLUMNS = (
+    *("params.dataset", "params.penalty", "params.strength", "params.student"),
+    *("metrics.student_r2_test", "metrics.student_r2_val", "metrics.teacher_r2_test"),
+    *("metrics.fidelity_test", "metrics.complexity", "metrics.failed"),
+)
+VIEW_STATE = json.dumps(
+    {
+        "searchFilter": "tags.`smoothray.kind` = 'cell'",
+        "orderByKey": "metrics.`student_r2_val`",
+        "orderByAsc": False,
+        "selectedColumns": ["{}.`{}`".format(*name.split(".")) for name in COLUMNS],
+    }
+)
+"""A table of parent runs, the best formulas first."""
 WRITERS = 4
 """Runs that are written at a time where MLflow is not a file here."""
 METRICS = (
@@ -61,6 +84,8 @@ class Tracker:
         self._experiment: str | None = None
         self._identity: dict[str, Any] | None = None
         self._parents: dict[str, str] = {}
+        self._started: dict[str, int] = {}
+        self._models: dict[str, tuple[str, str]] = {}
         self._tables: dict[str, str] = {}
         self._decisions: list[dict[str, Any]] = []
 
@@ -70,6 +95,10 @@ class Tracker:
         Raises StudyError for an address that MLflow does not take, ConnectionError where it is away.
         """
         self._connect()
+
+    def client(self) -> Any:
+        """MLflow's client; raises as `reach`."""
+        return self._connect()
 
     def open(self) -> bool:
         """Look for the study's experiment; False if there is none yet. Makes no database.
@@ -102,7 +131,11 @@ class Tracker:
         for run in self._search("tags.`smoothray.kind` = 'cell'"):
             name = run.data.tags["smoothray.cell"]
             self._parents[name] = run.info.run_id
+            self._started[name] = run.info.start_time
             self._tables[name] = run.data.tags.get(DIGEST, "")
+            if MODEL in run.data.tags:
+                model_id, _, made = run.data.tags[MODEL].partition(" ")
+                self._models[run.data.params["dataset"]] = (model_id, made)
             if STOPPED in run.data.tags:
                 self._decisions.append(json.loads(run.data.tags[STOPPED]))
         return True
@@ -169,7 +202,8 @@ class Tracker:
         complete: bool,
         stopped: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a cell's aggregates and its table of all records; end the parent run if it is complete.
+        """Write a cell's aggregates, what describes it and its table of all records; end the parent run if it
+        is complete. A run lasts as long as the work did, not as long as its delivery.
 
         stopped: the decision that its arm was stopped, if it was.
         """
@@ -177,6 +211,10 @@ class Tracker:
         with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
             write_parquet(records, Path(folder) / TABLE)
             self._client.log_artifact(run_id, str(Path(folder) / TABLE))
+            middle = outline.median_trial(records)
+            if middle is not None:
+                outline.draw_front(middle, Path(folder) / FRONT)
+                self._client.log_artifact(run_id, str(Path(folder) / FRONT))
         good = [record for record in records if record["status"] == "ok"]
         values = {}
         for name in METRICS:  # the first one is what MLflow's page of compared runs plots
@@ -184,11 +222,54 @@ class Tracker:
             if column:
                 values[name] = statistics.median(column)
         values |= {"trials": float(len(records)), "failed": float(len(records) - len(good))}
-        self._log(run_id, values)
+        tags = {NOTE: outline.description(cell, records), **outline.origin(records)}
+        self._log(run_id, values, tags=tags)
+        self._log_data(run_id, records[-1])
         self._client.set_tag(run_id, DIGEST, digest(records))
         if stopped:
             self._client.set_tag(run_id, STOPPED, json.dumps(dict(stopped)))
-        self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED")
+        work = 1000 * sum(map(outline.work_seconds, records))
+        end = self._started[cell_name(cell)] + int(work)
+        self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED", end)
+
+    def _log_data(self, run_id: str, record: Record) -> None:
+        """Say which data set a run is of: its name, digest and rows."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        data = Dataset(
+            name=record["dataset"], digest=record["fingerprint"][:36], source_type="smoothray",
+            source=json.dumps({"name": record["dataset"]}),
+            profile=json.dumps(outline.rows(record)),
+        )  # fmt: skip
+        self._client.log_inputs(run_id, [DatasetInput(data, [InputTag(CONTEXT, "study")])])
+
+    def log_model(self, cell: Cell, records: list[Record]) -> None:
+        """Keep the formula of a cell's median trial as MLflow's model of its data set, not an older one.
+
+        The trial is chosen as `outline.median_trial` says, the cell by its caller.
+        """
+        # SymPy takes a second to load, and is needed here alone.
+        from smoothray.formulas import names_in
+        from smoothray.records.models import log_formula_model
+
+        middle = outline.median_trial(records)
+        dataset, name = cell[0], cell_name(cell)
+        made = f"{name} {digest(records)}"
+        old = self._models.get(dataset)
+        if middle is None or (old and old[1] == made):
+            return
+        formula = middle["formula"]
+        run_id = self._parent(cell)
+        saved = {"formula": [formula], "columns": names_in(formula)}
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
+        model_id = log_formula_model(self._client, run_id, saved, plain).rpartition("/")[2]
+        for other in self._parents.values() if old else ():
+            if old and self._client.get_run(other).data.tags.get(MODEL, "").startswith(old[0]):
+                self._client.delete_tag(other, MODEL)
+        if old:
+            self._client.delete_logged_model(old[0])
+        self._client.set_tag(run_id, MODEL, f"{model_id} {made}")
+        self._models[dataset] = (model_id, made)
 
     def log_report(self, name: str, folder: Path, files: Iterable[Path]) -> None:
         """Keep a report's files as the artifacts of a run of that name, in place of an older one.
@@ -255,8 +336,10 @@ class Tracker:
             run = self._client.create_run(
                 self._experiment, tags=tags, run_name=f"{arm} · {dataset} · {student}"
             )
-            self._log(run.info.run_id, {}, parameters(dataset, arm, student))
+            shown = parameters(dataset, arm, student) | outline.settings(self._identity, student)
+            self._log(run.info.run_id, {}, shown)
             self._parents[name] = run.info.run_id
+            self._started[name] = run.info.start_time
         return self._parents[name]
 
     def _child(self, record: Record) -> None:
@@ -269,26 +352,57 @@ class Tracker:
             "formula": (record["formula"] or "")[:5000],
             "reason": record["reason"] or "",
         }
+        end = int(time.time() * 1000)
         run = self._client.create_run(
-            self._experiment, tags=tags, run_name=f"{key.arm} · trial {key.trial} · {key.dataset}"
+            self._experiment,
+            start_time=end - int(1000 * outline.work_seconds(record)),
+            tags=tags,
+            run_name=f"{key.arm} · trial {key.trial} · {key.dataset}",
         )
         shown = {**parameters(*key.cell), "trial": str(key.trial)}
         self._log(run.info.run_id, {name: record[name] for name in METRICS}, shown)
         self._client.set_terminated(
-            run.info.run_id, "FINISHED" if record["status"] == "ok" else "FAILED"
+            run.info.run_id, "FINISHED" if record["status"] == "ok" else "FAILED", end
         )
 
     def _log(
-        self, run_id: str, metrics: Mapping[str, Any], parameters: Mapping[str, str] | None = None
+        self,
+        run_id: str,
+        metrics: Mapping[str, Any],
+        parameters: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
         self._client.log_batch(
             run_id,
             [Metric(n, float(v), now, 0) for n, v in metrics.items() if _is_number(v)],
             [Param(name, value) for name, value in (parameters or {}).items()],
+            [RunTag(name, value) for name, value in (tags or {}).items()],
         )
+
+
+def pages() -> list[tuple[str, str]]:
+    """Each study's name, the latest first, and the end of the address that opens its table of parent runs.
+
+    The columns are a view that MLflow keeps with the experiment, as its own button for sharing does.
+    """
+    client = Tracker("")._connect()
+    try:
+        experiments = [e for e in client.search_experiments() if IDENTITY in e.tags]
+        for experiment in experiments:
+            if experiment.tags.get(f"mlflow.sharedViewState.{VIEW}") != VIEW_STATE:
+                client.set_experiment_tag(
+                    experiment.experiment_id, f"mlflow.sharedViewState.{VIEW}", VIEW_STATE
+                )
+    except Exception as error:
+        raise _unreachable(tracking_uri(), error) from None
+    experiments.sort(key=lambda experiment: -experiment.last_update_time)
+    return [
+        (e.name, f"#/experiments/{e.experiment_id}/runs?viewStateShareKey={VIEW}")
+        for e in experiments
+    ]
 
 
 def known_studies() -> list[str]:

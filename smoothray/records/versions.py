@@ -25,7 +25,7 @@ def versions(student: StudentSettings) -> str:
     parts = [("python", platform.python_version())]
     parts += [(name, _version(name)) for name in packages]
     parts += program.more_versions()
-    parts += [("commit", _commit())]
+    parts += [("commit", commit_here())]
     return ", ".join(f"{name} {version}" for name, version in parts if version)
 
 
@@ -37,7 +37,7 @@ def _version(package: str) -> str:
 
 
 @lru_cache
-def _commit() -> str:
+def commit_here() -> str:
     """The commit of the project's checkout, with a + where files differ from it; none elsewhere."""
     if not (ROOT / ".git").exists():
         return ""

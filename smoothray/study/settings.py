@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -195,6 +195,24 @@ class StudentSettings(Strict):
             max_size=self.max_size,
             **self.options,
         )
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Settings in a line, leaving out what was not set.
+
+    >>> in_words({"hidden": [64, 64], "activation": "tanh", "operators": None})
+    'hidden 64, 64; activation tanh'
+    """
+
+    def text(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return ", ".join(f"{name} {text(part)}" for name, part in value.items())
+        if isinstance(value, list | tuple):
+            return ", ".join(map(text, value))
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    shown = {name: text(value) for name, value in settings.items() if value not in (None, {}, [])}
+    return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
 
 
 def axis(what: str, value: tuple[int, ...], low: int) -> tuple[int, ...]:

@@ -78,7 +78,8 @@ class Study(Strict):
     datasets: tuple[Any, ...] = Field(
         description="A suite's name, or a list of data sets: `pmlb:NAME`, `sklearn:NAME`, "
         "`{file: PATH, target: COLUMN, name: NAME}`, `{load: my_module:my_function, target: COLUMN, "
-        "name: NAME}`, or suites' names."
+        "name: NAME}`, or suites' names. A file may be text (.csv, .tsv, .txt, also .gz), Excel, Parquet or "
+        "Feather, with `sheet: NAME` (or its number) and `decimal: ','` where they are needed."
     )
     trials: int = Field(
         default=10,
@@ -164,15 +165,18 @@ class Study(Strict):
             raise ValueError("write each penalty with its strengths, as in 'jacobian: [0.01, 0.1]'")
         searched = [name for name, penalty in PENALTIES.items() if penalty.has_strength()]
         strengths: dict[str, Any] = {}
+        wrong: list[str] = []
         for name, value in raw.items():
             try:
                 if not find_penalty(name, searched).has_strength():
-                    raise ValueError(f"'{name}' takes no strength; list it under 'baselines'")
+                    raise StudyError(f"'{name}' takes no strength; list it under 'baselines'")
                 strengths[name] = (
                     {"values": default_strengths(name)} if value is None else read_strengths(value)
                 )
             except StudyError as error:
-                raise ValueError(str(error)) from error
+                wrong.append(str(error))
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return strengths
 
     @field_validator("augment")
@@ -203,7 +207,9 @@ class Study(Strict):
         try:
             return validate(raw)
         except ValidationError as error:
-            raise StudyError("\n".join(dict.fromkeys(_explain(error)))) from None
+            lines = list(dict.fromkeys(_explain(error, raw)))
+            more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
+            raise StudyError("\n".join([*lines[:MOST], *more])) from None
 
     def check(self, available: bool = True) -> None:
         """Raise what is wrong with the data sets, penalties and students, before any work starts.
@@ -309,6 +315,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
+MOST = 10
+"""Errors of a file that are shown at once."""
 FORMS = {"model_type": "a mapping of its settings", "tuple_type": "a list"}
 
 
@@ -320,29 +328,62 @@ def _lies_within(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> 
     return len(place) > len(outer) and place[: len(outer)] == outer
 
 
-def _explain(error: ValidationError) -> list[str]:
-    """Pydantic's errors in plain words, each with the place in the file."""
+def _as_written(place: tuple[int | str, ...], raw: Any) -> list[str]:
+    """A place in a study as its file has it: `student: selection`, not `students.0.selection`.
+
+    >>> _as_written(("students", 0, "selection"), {"student": {"selection": "best"}})
+    ['student', 'selection']
+    >>> _as_written(("students", 1, "budget"), {"students": ["pysr", {"name": "operon", "budget": 5}]})
+    ['students', 'operon', 'budget']
+    """
+    parts = [f"number {part + 1}" if isinstance(part, int) else str(part) for part in place]
+    if parts[:1] == ["penalties"] and parts[2:3] == ["values"]:
+        del parts[2]  # of a list it is not written
+    if parts[:1] != ["students"] or len(parts) < 2 or not isinstance(raw, Mapping):
+        return parts
+    students = raw.get("students")
+    if "student" in raw or isinstance(students, str | Mapping):
+        return ["student" if "student" in raw else "students", *parts[2:]]
+    number = place[1]
+    entry = students[number] if isinstance(students, Sequence) and isinstance(number, int) else None
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return ["students", str(name) if name else parts[1], *parts[2:]]
+
+
+def _possible_name(name: Any) -> str:
+    """The end of an error that offers the nearest name which may be given."""
+    offered = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(name)).strip("-_.")
+    return f"; '{offered}' would do" if offered else ""
+
+
+def _explain(error: ValidationError, raw: Any = None) -> list[str]:
+    """Pydantic's errors in plain words, each with the place in the file. raw: what was written."""
     lines = []
     items = error.errors()
     for item in items:
-        path = [str(part) for part in item["loc"]]
-        place = ".".join(path)
+        path = _as_written(item["loc"], raw)
+        place = ": ".join(path)
         kind = item["type"]
         if kind == "extra_forbidden":
-            section = path[0] if len(path) > 1 else ""
+            section = str(item["loc"][0]) if len(path) > 1 else ""
             known = [*SECTIONS[section].model_fields, *(["student"] if not section else [])]
-            within = f" in '{'.'.join(path[:-1])}'" if section else ""
+            within = f" in '{': '.join(path[:-1])}'" if section else ""
             hint = did_you_mean(path[-1], known) or f"; it takes {', '.join(known)}"
             lines.append(f"unknown key '{path[-1]}'{within}{hint}")
         elif kind == "missing":
             lines.append(f"the key '{place}' is missing")
         elif kind == "value_error":
-            message = str(item["ctx"]["error"])
-            lines.append(f"{place}: {message}" if place else message)
+            for message in str(item["ctx"]["error"]).splitlines():
+                lines.append(f"{place}: {message}" if place else message)
         elif kind == "too_short" and any(
             _lies_within(other["loc"], item["loc"]) for other in items
         ):
             continue  # its entries are there, but wrong, which has a line of its own
+        elif kind == "string_pattern_mismatch" and place == "name":
+            lines.append(
+                f"name is {item['input']!r}: a study's name is of letters, digits, '_', '.' and '-', and "
+                f"begins with a letter or digit{_possible_name(item['input'])}"
+            )
         elif kind in FORMS:
             lines.append(f"{place} is {repr(item['input'])[:80]}: write {FORMS[kind]}")
         else:

@@ -23,6 +23,7 @@ from smoothray_analysis.plots import (
 )
 from smoothray_analysis.plots.style import Looks, looks
 from smoothray_analysis.report.findings import Findings
+from smoothray_analysis.statistics.effects import FEW
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,9 @@ def _of_student(
             yield (
                 f"forest_{base}", "differences",
                 f"Differences from {BASE_NAMES[base]}: median of the paired differences over the trials "
-                "with its 95 % bootstrap interval; the last line is the median over the data sets. "
-                f"Filled: significant after Holm. Grey: within ±{ev.settings.rope:g} R², practically the "
-                "same. Arrows: beyond the axis.",
+                f"with its 95 % bootstrap interval (from {FEW} pairs on); the last line is the median over "
+                f"the data sets. Filled: significant after Holm. Grey: within ±{ev.settings.rope:g} R², "
+                "practically the same. Arrows: beyond the axis.",
                 partial(forest_plot, part, over[over["base"] == base], base, ev.settings.rope, look),
             )  # fmt: skip
     scores = ev.scores[ev.scores.index.get_level_values("student") == student].droplevel("student")
@@ -112,7 +113,8 @@ def _of_student(
         yield (
             "alignment", "mechanism",
             "Rank correlation between alignment (how alike teacher and formula are in smoothness) and the "
-            "formula's test R², within trials; diamond: their median with its 95 % bootstrap interval.",
+            "formula's test R², within trials; diamond: their median with its 95 % bootstrap interval (from "
+            f"{FEW} data sets on).",
             partial(alignment_plot, rho, whole),
         )  # fmt: skip
     fronts = mine(findings.fronts)
@@ -120,7 +122,7 @@ def _of_student(
         yield (
             "fronts", "formulas",
             "Pareto fronts of the best arm, the direct fit and plain distillation, all on the best arm's "
-            "median trial; members were best on training rows. A panel ends 0.6 below its best point.",
+            "median trial; members were best on training rows. R² is spaced by log(1 − R²).",
             partial(fronts_plot, fronts, look),
         )  # fmt: skip
 

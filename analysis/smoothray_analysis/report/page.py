@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -18,6 +19,8 @@ from smoothray_analysis.report.findings import Findings
 from smoothray_analysis.report.mathml import breakable
 from smoothray_analysis.report.tables import Table
 from smoothray_analysis.report.wide import sensitivity_wide, srbench_wide
+from smoothray_analysis.report.words import words
+from smoothray_analysis.statistics.effects import FEW
 from smoothray_analysis.text import count, plain_number
 from smoothray_analysis.versions import made_with
 
@@ -38,10 +41,17 @@ class Shown:
         return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
 
 
-def page(study: str, findings: Findings, tables: dict[str, Table], plots: list[Shown]) -> str:
+def page(
+    study: str,
+    findings: Findings,
+    tables: dict[str, Table],
+    plots: list[Shown],
+    about: Sequence[tuple[str, str]] = (),
+) -> str:
     """The report as HTML.
 
-    tables: of `report.tables`. plots: in the order they are shown in within their part.
+    tables: of `report.tables`. plots: in the order they are shown in within their part. about: what else it
+    was made of, each with its name; a text of several lines is folded.
     """
     folder = files("smoothray_analysis.report")
     jinja = Environment(
@@ -54,10 +64,13 @@ def page(study: str, findings: Findings, tables: dict[str, Table], plots: list[S
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
         facts=_facts(findings),
         headline=headline,
+        words=words(findings.records),
+        few=FEW,
+        about=about,
         lines=rest,
         tables=tables,
         plots={part: [item for item in plots if item.part == part] for part in PARTS},
-        formulas=_formulas(findings.formulas),
+        formulas=_formulas(findings.formulas, findings.evidence.arms),
         srbench=_srbench(findings.srbench),
         choices=_choices(findings),
         protocol=PROTOCOL,
@@ -88,7 +101,7 @@ def _facts(findings: Findings) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _formulas(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _formulas(table: pd.DataFrame, arms: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     several = several_students(table)
     for row in table.to_dict("records"):
@@ -98,6 +111,7 @@ def _formulas(table: pd.DataFrame) -> list[dict[str, Any]]:
                 "dataset": row["dataset"],
                 "arm": who(row["arm"] + strength_text(row["strength"]), row["student"], several),
                 "trial": row["trial"],
+                "why": _why(row, arms),
                 "r2": plain_number(row["r2_test"]).lstrip("+"),
                 "median": plain_number(row["arm_median"]).lstrip("+"),
                 "nodes": int(row["complexity"]),
@@ -109,6 +123,17 @@ def _formulas(table: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _why(row: dict[Any, Any], arms: pd.DataFrame) -> str:
+    """Why this arm's formula is shown of a data set, and not another's."""
+    mine = arms[(arms["student"] == row["student"]) & (arms["dataset"] == row["dataset"])]
+    scores = mine.set_index("arm")["student_r2_val"].dropna().sort_values(ascending=False)
+    own = scores.pop(row["arm"])
+    if scores.empty:
+        return "the only arm with a formula here"
+    second = f"{scores.index[0]} {plain_number(scores.iloc[0]).lstrip('+')}"
+    return f"highest median validation R² here: {plain_number(own).lstrip('+')}, then {second}"
 
 
 def _choices(findings: Findings) -> pd.DataFrame | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,13 @@ def write_report(
     *,
     rule: Rule | None = None,
     settings: Settings | None = None,
+    about: Sequence[tuple[str, str]] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Write `report.html`, `verdict.txt`, `figures/*.png|svg` and `tables/*.csv|tex`.
 
     study: its name, for the title. rule: what chooses formulas from the fronts; None for the recorded choice.
-    say: is told what is being done.
+    about: what the page says at its end, as `page` takes it. say: is told what is being done.
 
     Raises ValueError where there are no records, OSError where the folder cannot be written.
     """
@@ -59,7 +60,7 @@ def write_report(
     say("writing the page")
     text = "\n".join(findings.lines) + "\n"
     (folder / "verdict.txt").write_text(text, encoding="utf-8")
-    (folder / PAGE).write_text(page(study, findings, made, shown), encoding="utf-8")
+    (folder / PAGE).write_text(page(study, findings, made, shown, about), encoding="utf-8")
     return Report(folder / PAGE, (folder / PAGE, folder / "verdict.txt", *files), findings.lines)
 
 

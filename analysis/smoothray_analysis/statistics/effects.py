@@ -11,7 +11,8 @@ from scipy.stats import bootstrap, mannwhitneyu, rankdata, trim_mean
 
 Array = NDArray[np.float64]
 FEW = 6
-"""Of fewer values a bootstrap interval is said to rest on few."""
+"""Fewer values than this have no interval: a bootstrap of two knows nothing but these two."""
+NO_INTERVAL = f"fewer than {FEW} values have no interval"
 QUARTER = 0.25
 """What the interquartile mean leaves out at either end."""
 
@@ -85,16 +86,16 @@ def median_interval(
 ) -> Interval:
     """The median with its BCa bootstrap interval (Efron 1987), by scipy.
 
-    values: (n,), without nan. resamples: 0 for no interval. Where BCa is not defined, as for a sample whose
-    median does not change when a value is left out, the percentile interval takes its place; both are said
-    in the note.
+    values: (n,), without nan; fewer than FEW have no interval. resamples: 0 for no interval. Where BCa is
+    not defined, as for a sample whose median does not change when a value is left out, the percentile
+    interval takes its place. The note says what was done.
     """
     x = _flat(values)
     if not len(x):
         return Interval(float("nan"), float("nan"), float("nan"), "no values")
     middle = float(np.median(x))
-    if len(x) == 1:
-        return Interval(middle, float("nan"), float("nan"), "one value has no interval")
+    if len(x) < FEW:
+        return Interval(middle, float("nan"), float("nan"), NO_INTERVAL)
     if np.ptp(x) == 0:
         return Interval(middle, middle, middle, "all values are equal")
     if not resamples:
@@ -106,12 +107,11 @@ def median_interval(
             vectorized=True, rng=np.random.default_rng(seed),
         )  # fmt: skip
     low, high = drawn.confidence_interval
-    few = f"from {len(x)} values" if len(x) < FEW else ""
     if np.isfinite([low, high]).all():
-        return Interval(middle, float(low), float(high), few)
+        return Interval(middle, float(low), float(high))
     tail = 50 * (1 - level)
     low, high = np.percentile(drawn.bootstrap_distribution, [tail, 100 - tail])
-    note = ", ".join(filter(None, ["percentile interval: BCa is undefined here", few]))
+    note = "percentile interval: BCa is undefined here"
     return Interval(middle, float(low), float(high), note)
 
 
@@ -137,15 +137,16 @@ def stratified_iqm(
     al. 2021: runs are drawn again within each task, tasks are not).
 
     values: (n,), without nan. strata: (n,), the data set of each. The interval is about these data sets:
-    it knows the scatter between trials, not that between data sets.
+    it knows the scatter between trials, not that between data sets. There is none where a data set has
+    fewer than FEW values.
     """
     x, labels = _flat(values), np.asarray(strata)
     if not len(x):
         return Interval(float("nan"), float("nan"), float("nan"), "no values")
     estimate = iqm(x)
     groups = [x[labels == label] for label in np.unique(labels)]
-    if max(map(len, groups)) == 1 or not resamples:
-        note = "one trial a data set has no interval" if resamples else "no interval was asked for"
+    if min(map(len, groups)) < FEW or not resamples:
+        note = f"{NO_INTERVAL} on a data set" if resamples else "no interval was asked for"
         return Interval(estimate, float("nan"), float("nan"), note)
     rng = np.random.default_rng(seed)
     drawn = [group[rng.integers(len(group), size=(resamples, len(group)))] for group in groups]

@@ -1,0 +1,154 @@
+"""Another choice from a fitted front: by size, or the next best that is monotone where it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Symbol
+
+from smoothray.distillation.attempts import Attempt
+from smoothray.distillation.trial import PARTS
+from smoothray.errors import StudentError, StudyError, did_you_mean
+from smoothray.formulas import Program, parse
+from smoothray.metrics.smoothness import alignment
+from smoothray.students import select
+
+Array = NDArray[np.float64]
+Signs = Mapping[str, int]
+"""column -> 1 where a formula may not fall with it, -1 where it may not rise."""
+SLACK = 1e-9
+"""Largest slope against the sign, as a part of the largest one: what rounding makes of none."""
+
+
+def member_of_size(front: Sequence[Mapping[str, Any]], complexity: int) -> int:
+    """The place of the front's best member on validation rows of at most so many nodes.
+
+    Raises StudyError where none is so small.
+    """
+    small = [i for i, member in enumerate(front) if member["complexity"] <= complexity]
+    if not small:
+        least = min(member["complexity"] for member in front)
+        raise StudyError(f"no formula has at most {complexity} nodes; the shortest has {least}")
+    return max(small, key=lambda i: (_or_least(front[i]["r2_val"]), -front[i]["complexity"]))
+
+
+def _or_least(value: float | None) -> float:
+    return -np.inf if value is None or np.isnan(value) else value
+
+
+def of_member(smoothness: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:
+    """A teacher's and its formula's smoothness, for another member of the front."""
+    rough = smoothness["teacher_jacobian"]
+    return {
+        **smoothness,
+        "student_jacobian": float(member["jacobian"]),
+        "student_gradient_max": float(member["gradient_max"]),
+        "alignment": None if rough is None else alignment(float(member["jacobian"]), rough),
+    }
+
+
+def with_member(attempt: Attempt, place: int) -> Attempt:
+    """The attempt with another member of its front as the one chosen."""
+    fields = attempt.fields
+    front = [{**member, "chosen": i == place} for i, member in enumerate(fields["front"])]
+    member = front[place]
+    changed = {
+        "complexity": member["complexity"],
+        "formula": member["formula"],
+        **{f"student_r2_{part}": member[f"r2_{part}"] for part in PARTS},
+        **{f"fidelity_{part}": member[f"fidelity_{part}"] for part in PARTS},
+        "student_jacobian": member["jacobian"],
+        "student_gradient_max": member["gradient_max"],
+        "front": front,
+    }
+    if "alignment" in fields:
+        changed["alignment"] = alignment(member["jacobian"], fields["teacher_jacobian"])
+    kept = {name: value for name, value in fields.items() if name != "latex"}
+    return replace(attempt, fields={**kept, **changed})
+
+
+def of_size(attempt: Attempt, complexity: int | None) -> Attempt:
+    """The attempt with its front's best member of at most so many nodes, or where none is, its shortest."""
+    if complexity is None:
+        return attempt
+    front = attempt.fields["front"]
+    least = min(member["complexity"] for member in front)
+    return with_member(attempt, member_of_size(front, max(complexity, least)))
+
+
+def checked_signs(monotone: Mapping[Any, Any] | None, names: Sequence[str] | None) -> Signs:
+    """The signs by column. Raises StudyError for what is no sign, or (with names) no column."""
+    signs = {str(column): sign for column, sign in (monotone or {}).items()}
+    for column, sign in signs.items():
+        if sign not in (1, -1):
+            raise StudyError(
+                f"monotone says {sign!r} of column '{column}'; give 1 (rising) or -1 (falling)"
+            )
+        if names is not None and column not in names:
+            raise StudyError(
+                f"monotone names the column '{column}', which the data do not have"
+                f"{did_you_mean(column, names)}"
+            )
+    return signs
+
+
+def is_monotone(formula: str, names: Sequence[str], X: Array, signs: Signs) -> bool:
+    """Whether the formula's slopes by these columns have their signs on all rows X (n, d)."""
+    expr = parse(formula, {name: Symbol(name) for name in names})
+    _, gradient = Program(expr, names).value_and_gradient(X)
+    for column, sign in signs.items():
+        slopes = sign * gradient[:, list(names).index(column)]
+        finite = slopes[np.isfinite(slopes)]
+        if len(finite) and finite.min() < -SLACK * np.abs(finite).max():
+            return False
+    return True
+
+
+def monotone_attempts(
+    attempts: Sequence[Attempt], names: Sequence[str], X: Array, signs: Signs, selection: str
+) -> tuple[list[Attempt], bool]:
+    """The attempts with the formulas that keep the signs on rows X, best first, and whether the first choice
+    of all did.
+
+    In each front the choice is made again among the members that keep them, by fidelity where that was the
+    rule, else by accuracy. An attempt none of whose members does is left out.
+
+    Raises StudentError where none is left.
+    """
+    kept, first_holds = [], False
+    for position, attempt in enumerate(attempts):
+        front = attempt.fields["front"]
+        places = [
+            i for i, member in enumerate(front) if is_monotone(member["formula"], names, X, signs)
+        ]
+        chosen = next(i for i, member in enumerate(front) if member["chosen"])
+        if chosen in places:
+            first_holds |= position == 0
+            kept.append(attempt)
+        elif places:
+            kept.append(with_member(attempt, places[_best(front, places, selection)]))
+    if not kept:
+        told = ", ".join(f"{column}:{'+' if sign > 0 else '-'}" for column, sign in signs.items())
+        raise StudentError(
+            f"no formula is monotone as asked ({told}) on the training rows; leave a column out of it, or "
+            "try a larger budget"
+        )
+    return sorted(kept, key=lambda attempt: attempt.loss), first_holds
+
+
+def _best(front: Sequence[Mapping[str, Any]], places: Sequence[int], selection: str) -> int:
+    aim = (
+        "fidelity"
+        if selection == "fidelity" and front[0]["fidelity_val"] is not None
+        else "accuracy"
+    )
+    members = [front[i] for i in places]
+    return select(
+        [member[f"val_loss_{aim}"] for member in members],
+        [member["complexity"] for member in members],
+        [member[f"val_error_{aim}"] for member in members],
+    )
