@@ -158,7 +158,7 @@ QUICK = {
 }  # fmt: skip
 
 
-def test_stability_and_another_member():
+def test_stability_and_another_member(tmp_path):
     X, y = data()
     model = SymbolicDistiller("jacobian", 0.001, monotone={"a": 1}, **QUICK)
     stability = model.stability(X, y, repeats=2)
@@ -181,6 +181,9 @@ def test_stability_and_another_member():
     assert short.sympy() == parse(short.formula_, {n: Symbol(n) for n in X})
     assert np.allclose(short.predict(X), pd.DataFrame(X).eval(short.formula_))
     assert model.pareto_front_["chosen"].sum() == 1 and model.formula_ != short.formula_
+    loaded = SymbolicDistiller.load(short.save(tmp_path))
+    assert np.array_equal(loaded.predict(X), short.predict(X)) and loaded.monotone == {"a": 1}
+    assert loaded.select(99).formula_ == front.sort_values("r2_val")["formula"].iloc[-1]
     with pytest.raises(ValueError, match="no formula has at most 0 nodes"):
         model.select(0)
     with pytest.raises(ValueError, match="column 'd', which the data do not have"):

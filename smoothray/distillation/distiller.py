@@ -527,6 +527,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         except SmoothrayError as error:
             raise FitError(str(error)) from error
         members = [front.iloc[place] for front, place in zip(fronts, places, strict=True)]
+        self.scores_ = {}  # they were the former member's
         symbols = {name: Symbol(name) for name in self._names}
         self._expressions = [parse(member["formula"], symbols) for member in members]
         self.formula_ = self._shaped([member["formula"] for member in members])
