@@ -106,8 +106,12 @@ def print_stability(stability: Stability) -> None:
 
 
 def constants_text(ranges: list[tuple[float, float, float]]) -> str:
-    """The constants of a structure, each with its range."""
+    """The constants of a structure, each with its range, if there is more than one formula.
+
+    >>> constants_text([(2.0, 1.0, 4.5), (3.0, 3.0, 3.0)])
+    'c1 2 (1 to 4.5), c2 3'
+    """
     return ", ".join(
-        f"c{i} {median:.4g} ({low:.4g} to {high:.4g})"
+        f"c{i} {median:.4g}" + f" ({low:.4g} to {high:.4g})" * (low < high)
         for i, (median, low, high) in enumerate(ranges, start=1)
     )
