@@ -295,12 +295,16 @@ def distill(
         warnings.catch_warnings(record=True) as told,
     ):
         warnings.simplefilter("always", UserWarning)
-        started = time.monotonic()
-        distilled = Distilled.of(model, dataset, seed, test_size)
-        seconds = time.monotonic() - started
-        if pick is not None:
-            distilled = distilled.picked(pick)
-        distilled = distilled.repeated(repeats or automatic_repeats(seconds), pick)
+        try:
+            started = time.monotonic()
+            distilled = Distilled.of(model, dataset, seed, test_size)
+            seconds = time.monotonic() - started
+            if pick is not None:
+                distilled = distilled.picked(pick)
+            distilled = distilled.repeated(repeats or automatic_repeats(seconds), pick)
+        except KeyboardInterrupt:
+            say("Stopped: nothing was written.")
+            raise typer.Exit(INTERRUPTED) from None
     if table.units is not None:
         distilled = distilled.in_units(table.units)
     cautions = tuple(dict.fromkeys(str(w.message) for w in told if w.category is UserWarning))

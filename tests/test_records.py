@@ -487,6 +487,28 @@ def test_the_pages_of_a_study_have_an_address(place, main, monkeypatch):
     assert "params.`strength`" in view["selectedColumns"]
 
 
+def test_a_database_is_made_whole_or_not_at_all(place, monkeypatch):
+    """A process that ends while MLflow makes its tables leaves nothing that stops the next one."""
+    import mlflow
+
+    from smoothray.records.tracker import Tracker
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/other.db")
+    made = mlflow.MlflowClient.search_experiments
+
+    def killed(*arguments, **named):
+        made(*arguments, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Tracker("s").client()
+    assert not list(place.glob("other.db*"))
+    monkeypatch.setattr(mlflow.MlflowClient, "search_experiments", made)
+    Tracker("s").client().create_experiment("s")
+    assert [file.name for file in place.glob("other.db*")] == ["other.db"]
+
+
 def test_the_best_formula_of_a_data_set_is_a_model(place):
     import mlflow
     import pandas as pd

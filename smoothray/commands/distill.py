@@ -67,8 +67,14 @@ class Distilled:
         return distilled
 
     def picked(self, complexity: int) -> Distilled:
-        """The same with the front's best formula of at most so many nodes."""
-        picked = replace(self, model=self.model.select(complexity))
+        """The same with the front's best formula of at most so many nodes, and the direct fit's."""
+        picked = replace(
+            self,
+            model=self.model.select(complexity),
+            direct=self.direct.select(
+                max(complexity, int(self.direct.pareto_front_["complexity"].min()))
+            ),
+        )
         picked.model.scores_ = picked.scores()
         return picked
 
@@ -218,6 +224,11 @@ def print_result(distilled: Distilled) -> None:
         ]  # fmt: skip
         columns = ("penalty", "R²", "teacher R²", "fidelity", "nodes")
         show(rows_table("What was tried, on validation rows, best first", columns, tried))
+    if scores["r2_test"] < 0:
+        out.print(
+            "The formula predicts these test rows worse than their mean would: it is of no use as it is.",
+            soft_wrap=True,
+        )
     print_front(model.pareto_front_)
     if distilled.units is not None:
         text = units_text(distilled.units, distilled.without_unit)

@@ -141,7 +141,7 @@ def stability_of(
         _scored(
             seed,
             of_size(found[0], complexity),
-            direct[0] if direct else None,
+            of_size(direct[0], complexity) if direct else None,
             model._names,
             X,
             y,

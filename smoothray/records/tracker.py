@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -309,6 +310,8 @@ class Tracker:
                     "use a database such as sqlite:///mlflow.db, or a server's address"
                 )
             try:
+                if not there_is_a_database(self.uri):
+                    _make_database(_database(self.uri))
                 self._client = MlflowClient(tracking_uri=self.uri)
             except MlflowException as error:
                 raise StudyError(f"MLflow cannot use '{self.uri}': {error.message}") from None
@@ -442,3 +445,16 @@ def _unreachable(uri: str, error: Exception) -> Exception:
     if uri.startswith("sqlite:"):
         return StudyError(f"MLflow cannot open the database '{uri}': {first[:300]}")
     return ConnectionError(f"MLflow at {uri} does not answer: {first[:300]}")
+
+
+def _make_database(file: Path) -> None:
+    """An empty database, whole or not at all: one that was left half made could never be used."""
+    from mlflow import MlflowClient
+
+    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
+    try:
+        MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments()
+        with suppress(FileExistsError):  # another process was faster
+            os.link(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)

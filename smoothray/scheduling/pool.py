@@ -107,6 +107,7 @@ class StudentPool:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(StudyEnded())
+        await asyncio.sleep(0.1)  # so that these are told before this process is ended
 
     def _begin_watch(self) -> None:
         # Not once for all: a pool that was lost and started again is asked for fits and nothing else.

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ from smoothray.scheduling.pool import StudentPool
 from smoothray.scheduling.recording import RecorderActor
 from smoothray.scheduling.scheduler import StudyScheduler
 from smoothray.scheduling.searcher import NotSaved, OptunaSuggests, StudySearcher
+from smoothray.scheduling.session import hushed
 from smoothray.scheduling.trial import Shared, TeacherTrial, setting_of
 from smoothray.search import Score, Search
 from smoothray.study import Study
@@ -123,9 +125,7 @@ class StudyRun:
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: str(setting_of(trial.config)),
-                trial_dirname_creator=lambda trial: (
-                    f"{re.sub(r'[^A-Za-z0-9_.=-]+', '_', str(setting_of(trial.config)))}_{trial.trial_id}"
-                ),
+                trial_dirname_creator=_folder_name,
             ),
             run_config=tune.RunConfig(
                 name=folder.name,
@@ -184,8 +184,10 @@ class StudyRun:
 
     def __exit__(self, *details: object) -> None:
         """End the actors, and with them the students: Ray may be the user's own, and go on."""
-        for actor in (self._shared.pool, self._shared.recorder):
-            ray.kill(actor)
+        with hushed():  # Ray tells of calls that this ends
+            for actor in (self._shared.pool, self._shared.recorder):
+                ray.kill(actor)
+            time.sleep(TICK)
 
     def _tune(self) -> None:
         try:
@@ -269,3 +271,9 @@ def environment() -> dict[str, str]:
 def sizes(dataset: Dataset, seed: int) -> dict[str, int]:
     """Rows of each part of a trial."""
     return {part: len(rows) for part, rows in Trial.of(dataset, 0, seed).y.items()}
+
+
+def _folder_name(trial: Any) -> str:
+    """The folder of a Tune trial's results."""
+    setting = str(setting_of(trial.config)).replace("λ", "strength")
+    return f"{re.sub(r'[^A-Za-z0-9_.=-]+', '_', setting)}_{trial.trial_id}"

@@ -62,7 +62,7 @@ def ray_session(
                 say(f"Ray's dashboard: http://{context.dashboard_url}")
         yield
     finally:
-        with _hushed():  # its processes say how they end
+        with hushed():  # its processes say how they end
             ray.shutdown()
 
 
@@ -70,7 +70,7 @@ def _connect(address: str, options: Mapping[str, Any]) -> None:
     import ray
 
     _reach(address)
-    with _hushed() as said:
+    with hushed() as said:
         try:
             ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -112,7 +112,7 @@ def _has_dashboard() -> bool:
 
 
 @contextmanager
-def _hushed() -> Iterator[Callable[[], str]]:
+def hushed() -> Iterator[Callable[[], str]]:
     """Keep back what native code writes to standard error; the function gives it."""
     try:
         kept = os.dup(2)

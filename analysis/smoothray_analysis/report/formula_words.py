@@ -40,7 +40,9 @@ def headline(page: FormulaPage) -> str:
         f"{digits_text(test['teacher_r2'])}, and a formula fitted without a network "
         f"{digits_text(test['direct_r2'])}."
     )
-    if test["r2"] <= test["direct_r2"]:
+    if test["r2"] < 0:
+        said += " That is worse than their mean would be: the formula is of no use as it is."
+    elif test["r2"] <= test["direct_r2"]:
         said += " On these rows the direct fit does as well or better."
     return said
 

@@ -11,7 +11,8 @@ WORDS = {
     "not to the data themselves: that is distillation.",
     "fidelity": "R² of a formula against its teacher (1: it says the same); R² without another word is "
     "against the data. Both are of test rows, which nothing was fitted to or chosen by.",
-    "nodes": "the size of a formula: each number, column and operation counts one, so x + 2·y has 5.",
+    "nodes": "the size of a formula: each number, column and operation counts one, so x + 2·y has 5; "
+    "counted before columns are put back into their units, which may add a number or two.",
 }
 PENALTIES = {
     "direct": "no teacher: the formula is fitted to the data.",
