@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from uuid import uuid4
 
 from smoothray.errors import StudyError
 from smoothray.records import outline
@@ -451,7 +452,7 @@ def _make_database(file: Path) -> None:
     """An empty database, whole or not at all: one that was left half made could never be used."""
     from mlflow import MlflowClient
 
-    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
+    draft = file.with_name(f"{file.name}.{uuid4().hex[:8]}.new")
     try:
         MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments()
         with suppress(FileExistsError):  # another process was faster
