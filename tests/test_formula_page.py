@@ -229,22 +229,28 @@ class Squares:
 def test_responses_of_a_formula_that_is_given():
     """A column of numbers runs beyond its range, a category level by level; others stay typical."""
     g = np.random.default_rng(0)
-    kind = np.eye(3)[[0] * 5 + [1] * 20 + [2] * 15]
-    X = np.column_stack([g.uniform(1, 2, 40), kind, g.integers(0, 2, 40), g.normal(size=40)])
-    names = ("a", "kind=red", "kind=blue", "kind=x=y", "dry=yes", "b")
-    dataset = Dataset("made", X, X[:, 0], names, "y")
-    a, red, blue = (Symbol(name) for name in names[:3])
+    frame = pd.DataFrame(
+        {
+            "a": g.uniform(1, 2, 40),
+            "kind": ["red"] * 5 + ["blue"] * 20 + ["x=y"] * 15,
+            "dry": g.choice(["no", "yes"], 40),
+            "b": g.normal(size=40),
+        }
+    )
+    dataset = Dataset.from_frame(frame.assign(y=frame["a"]), "y")
+    X, names = dataset.X, dataset.feature_names
+    a, blue, red = (Symbol(name) for name in names[:3])
     model = SimpleNamespace(sympy=lambda: a + 10 * red + 100 * blue, teacher_=Squares())
     assert encoded(dataset) == [[0], [1, 2, 3], [4], [5]]
     rows = np.arange(40)
     made = list(_columns(SimpleNamespace(model=model, dataset=dataset), rows, rows[:30]))
     first, second = made
-    assert (first.name, second.name, second.levels) == ("a", "kind", ("red", "blue", "x=y"))
+    assert (first.name, second.name, second.levels) == ("a", "kind", ("blue", "red", "x=y"))
     assert (first.low, first.high) == (X[:30, 0].min(), X[:30, 0].max())
     assert first.at[0] < first.low and first.at[-1] > first.high
     np.testing.assert_allclose(first.formula, first.at + 100)  # blue is the most frequent
     np.testing.assert_allclose(first.teacher, first.at**2)
     middle = np.median(X[:30, 0])
-    np.testing.assert_allclose(second.formula, middle + np.array([10, 100, 0]))
-    assert second.values.tolist() == [0] * 5 + [1] * 20 + [2] * 15
-    assert typical_row(X, encoded(dataset))[1:4].tolist() == [0, 1, 0]
+    np.testing.assert_allclose(second.formula, middle + np.array([100, 10, 0]))
+    assert second.values.tolist() == [1] * 5 + [0] * 20 + [2] * 15
+    assert typical_row(X, encoded(dataset))[1:4].tolist() == [1, 0, 0]

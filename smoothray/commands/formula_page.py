@@ -8,7 +8,6 @@ import sys
 import warnings as python_warnings
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from sympy import Expr
 import smoothray
 from smoothray.commands.distilled_tables import constants_text, units_text
 from smoothray.datasets import Dataset
+from smoothray.datasets.encoding import RawColumn
 from smoothray.distillation.stability import Stability
 from smoothray.formulas import Program, to_mathml
 from smoothray.records.versions import versions
@@ -158,35 +158,32 @@ def _setting(
     dataset: Dataset, group: list[int], index: NDArray[np.int64]
 ) -> tuple[str, tuple[str, ...], Array, Array]:
     """A group's name, its levels, each row's value or level, and what a level is encoded as (levels, k)."""
-    X, names = dataset.X[index][:, group], [dataset.feature_names[place] for place in group]
-    if len(group) > 1:
-        prefix = names[0].split("=", 1)[0]
-        levels = tuple(name.split("=", 1)[1] for name in names)
-        return prefix, levels, X.argmax(1).astype(np.float64), np.eye(len(group))
+    X, name = dataset.X[index][:, group], dataset.feature_names[group[0]]
     kinds = np.unique(dataset.X[:, group[0]])
+    raw = _raw_columns(dataset).get(name)
+    if len(group) > 1 and raw is not None:
+        return raw.name, raw.levels, X.argmax(1).astype(np.float64), np.eye(len(group))
     if len(kinds) == 2:
-        prefix, _, level = names[0].partition("=")
-        own = bool(level) and kinds.tolist() == [0.0, 1.0]
-        levels = (f"not {level}", level) if own else tuple(f"{kind:g}" for kind in kinds)
+        named = raw is not None and raw.kind == "category"
+        levels = raw.levels if raw is not None and named else tuple(f"{kind:g}" for kind in kinds)
         places = np.searchsorted(kinds, X[:, 0]).astype(np.float64)
-        return prefix if own else names[0], levels, places, kinds[:, None]
-    return names[0], (), X[:, 0], np.empty((0, 1))
+        return raw.name if raw is not None else name, levels, places, kinds[:, None]
+    return name, (), X[:, 0], np.empty((0, 1))
+
+
+def _raw_columns(dataset: Dataset) -> dict[str, RawColumn]:
+    """The table's column that each input was made of."""
+    kept = () if dataset.encoding is None else dataset.encoding.kept
+    return {feature: column for column in kept for feature in column.features}
 
 
 def encoded(dataset: Dataset) -> list[list[int]]:
     """Places of the inputs, those together that encode one category: "colour=red", "colour=blue", ..."""
-    X, names = dataset.X, dataset.feature_names
-
-    def prefix(place: int) -> tuple[str, int]:
-        marks = "=" in names[place] and np.isin(X[:, place], (0.0, 1.0)).all()
-        return (names[place].split("=", 1)[0], -1) if marks else ("", place)
-
-    groups: list[list[int]] = []
-    for _, places in groupby(range(len(names)), prefix):
-        group = list(places)
-        whole = len(group) > 1 and bool((X[:, group].sum(1) == 1).all())
-        groups += [group] if whole or len(group) == 1 else [[place] for place in group]
-    return groups
+    raw = _raw_columns(dataset)
+    groups: dict[str, list[int]] = {}
+    for place, name in enumerate(dataset.feature_names):
+        groups.setdefault(raw[name].name if name in raw else name, []).append(place)
+    return list(groups.values())
 
 
 def typical_row(X: Array, groups: list[list[int]]) -> Array:
