@@ -22,6 +22,7 @@ import ray
 from ray import tune
 from ray.exceptions import RayError, RayTaskError
 from ray.tune import Stopper
+from ray.tune.logger import TBXLoggerCallback
 
 from smoothray.datasets import Dataset
 from smoothray.distillation.trial import Trial
@@ -132,6 +133,7 @@ class StudyRun:
                 storage_path=str(folder.parent.resolve()),
                 verbose=0,
                 stop=self._ended,
+                callbacks=[TensorBoard()],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
@@ -257,6 +259,26 @@ class Ended(NotSaved, Stopper):
 
     def stop_all(self) -> bool:
         return self.event.is_set()
+
+
+class TensorBoard(TBXLoggerCallback):
+    """Tune's files for TensorBoard. Their writer loads torch, which would hold up the start by seconds."""
+
+    def __init__(self) -> None:
+        self._trial_writer = {}
+        self._trial_result = {}
+
+    def log_trial_start(self, trial: tune.experiment.Trial) -> None:
+        """Nothing: its file begins with its first result."""
+
+    def log_trial_result(
+        self, iteration: int, trial: tune.experiment.Trial, result: dict[str, Any]
+    ) -> None:
+        if not hasattr(self, "_summary_writer_cls"):
+            super().__init__()
+        if trial not in self._trial_writer:
+            super().log_trial_start(trial)
+        super().log_trial_result(iteration, trial, result)
 
 
 def environment() -> dict[str, str]:
