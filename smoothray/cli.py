@@ -161,11 +161,14 @@ def plan(
 
 
 @app.command()
-def status(study: Annotated[Path, typer.Argument(help="A study file.")]) -> None:
+def status(
+    study: Annotated[Path, typer.Argument(help="A study file.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+) -> None:
     """Say how far a study is, while it runs or after."""
     from smoothray.commands.status import status as print_status
 
-    print_status(_load(study, {}, {}, None))
+    print_status(_load(study, {"trials": trials}, {}, None))
 
 
 @app.command()
@@ -239,7 +242,7 @@ def distill(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
-    from smoothray.commands.console import err, reported, say
+    from smoothray.commands.console import Seldom, err, reported, say
     from smoothray.commands.distill import (
         Distilled,
         automatic_repeats,
@@ -293,6 +296,7 @@ def distill(
     with (
         err.status("") as status,
         reported("smoothray.distillation.attempts", status.update),
+        reported("smoothray.distillation.attempts", Seldom()),
         warnings.catch_warnings(record=True) as told,
     ):
         warnings.simplefilter("always", UserWarning)
@@ -316,8 +320,11 @@ def distill(
     else:
         print_result(distilled)
     if out is not None:
-        for path in write_files(distilled, out, str(file), warnings=(*odd, *cautions)):
-            say(f"wrote {path}")
+        files = write_files(distilled, out, str(file), warnings=(*odd, *cautions))
+        figures = [file for file in files if file.suffix in (".png", ".svg")]
+        others = [file.name for file in files if file not in figures and file.suffix != ".html"]
+        say(f"wrote {out / 'report.html'}, the page to send on")
+        say(f"beside it: {', '.join(others)}, and {len(figures) // 2} figures as PNG and SVG")
         say(f"To predict new rows: {shlex.join([_this_program(), 'predict', str(out), 'new.csv'])}")
     if mlflow:
         uri = log_to_mlflow(distilled)

@@ -132,8 +132,14 @@ def test_the_next_best_that_is_monotone():
     assert is_monotone("x + 0*y", "xyz", X, {"x": 1, "y": 1, "z": -1})
     assert not is_monotone("x**2", "xyz", X, {"x": 1})
     given = [attempt("y", "x", "x - x**2"), attempt("-x"), attempt("2*x", "x + y")]
+    # Slopes are looked at between the rows, too.
+    ends = np.array([[-1.0, 0, 0], [1.0, 0, 0]])
+    assert not is_monotone("x**3 - 2*x", "xyz", ends, {"x": 1})
     kept, first_holds = monotone_attempts(given, "xyz", X, {"x": 1}, "accuracy")
     assert not first_holds
+    # What breaks the sign is not there to be picked.
+    assert [m["formula"] for m in kept[0].fields["front"]] == ["y", "x"]
+    assert of_size(kept[0], 99).fields["formula"] == "x"
     assert [each.fields.get("formula", "x + y") for each in kept] == ["x", "x + y"]
     with pytest.raises(StudentError, match=r"monotone as asked \(x:-\)"):
         monotone_attempts(given[2:], "xyz", X, {"x": -1}, "accuracy")

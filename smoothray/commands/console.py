@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+from smoothray.errors import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +54,23 @@ def reported(logger: str, update: Callable[[str], None]) -> Iterator[None]:
         source.setLevel(level)
 
 
+SELDOM = 60.0
+"""Seconds between lines on how far the work is, where they go to a file."""
+
+
+class Seldom:
+    """Says a line that replaces the last one: on a terminal nothing, for bars and spinners are there; in a
+    log now and then."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if not (err.is_terminal or err.is_jupyter) and time.monotonic() - self._said >= SELDOM:
+            self._said = time.monotonic()
+            say(text)
+
+
 def show(table: Table) -> None:
     """Print a table; in a file or a pipe as wide as it needs, so that nothing is cut off."""
     (out if out.is_terminal else Console(width=10_000, highlight=False)).print(table)
@@ -60,9 +80,8 @@ ALL = "(all)"  # no data set is called so: brackets are not allowed in their nam
 
 
 class StudyProgress:
-    """One line per data set with what is done and the time left; silent where nobody looks.
-
-    In a notebook it is a widget.
+    """One line per data set with what is done and the time left: bars on a terminal, a widget in a notebook,
+    and in a log a line a minute.
     """
 
     def __init__(self, totals: Counter[str], done: Counter[str]) -> None:
@@ -90,6 +109,8 @@ class StudyProgress:
             for name in names
         }
         self._failures: Counter[str] = Counter()
+        self._left, self._total = (totals - done)[names[-1]], totals[names[-1]]
+        self._todo, self._start, self._say = self._left, time.monotonic(), Seldom()
 
     def __enter__(self) -> StudyProgress:
         self._bars.start()
@@ -104,6 +125,14 @@ class StudyProgress:
                 self._failures[name] += failed
                 note = f"{self._failures[name]} failed" if self._failures[name] else ""
                 self._bars.update(self._tasks[name], advance=1, note=note)
+        self._left -= 1
+        spent = time.monotonic() - self._start
+        left = hours(spent / (self._todo - self._left) * max(0, self._left))
+        failures = sum(self._failures[name] for name in self._failures if name != ALL)
+        self._say(
+            f"{self._total - self._left} of {plural(self._total, 'fit')}, about {left} left"
+            + f", {failures} failed" * bool(failures)
+        )
 
 
 def _has_widgets() -> bool:

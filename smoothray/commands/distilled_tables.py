@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from rich.markup import escape
@@ -15,9 +17,14 @@ FEW = 3
 """How many structures are shown."""
 
 
+WIDE = 100
+"""Characters of a formula in a line of a table that goes to a file."""
+
+
 def print_front(front: pd.DataFrame) -> None:
-    """All formulas that may be picked, shortest first, and what the shorter ones lose."""
-    members = front.to_dict("records")
+    """The formulas that may be picked, shortest first, and what the shorter ones lose; those that are no
+    better than a shorter one are left out."""
+    members = worth_their_size(front.to_dict("records"))
     best = max(member["r2_val"] for member in members)
     rows = [
         (
@@ -29,13 +36,31 @@ def print_front(front: pd.DataFrame) -> None:
         )
         for member in members
     ]
-    show(
-        rows_table(
-            "Formulas by size, R² on validation rows; --pick NODES takes another",
-            ("", "nodes", "R²", "loses", "formula"),
-            rows,
-        )
+    table = rows_table(
+        "Formulas by size, R² on validation rows; --pick NODES takes another",
+        ("", "nodes", "R²", "loses", "formula"),
+        rows,
     )
+    if not out.is_terminal:
+        table.columns[-1].max_width = WIDE
+    show(table)
+
+
+def worth_their_size(members: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+    """The members by size without those that are no better on validation rows than a shorter one; the chosen
+    one stays.
+
+    >>> sizes = [{"complexity": n, "r2_val": r, "chosen": n == 7} for n, r in ((3, .5), (5, .4), (7, .5))]
+    >>> [member["complexity"] for member in worth_their_size(sizes)]
+    [3, 7]
+    """
+    kept: list[Mapping[Any, Any]] = []
+    best = -math.inf
+    for member in sorted(members, key=lambda member: (member["complexity"], -member["r2_val"])):
+        if member["r2_val"] > best or member["chosen"]:
+            kept.append(member)
+        best = max(best, member["r2_val"])
+    return kept
 
 
 def units_text(check: UnitCheck, without: Sequence[str]) -> str:

@@ -145,7 +145,8 @@ def _columns(
         else:
             low, high = values[: len(train)].min(), values[: len(train)].max()
             space = BEYOND * (high - low)
-            at = np.linspace(low - space, high + space, POINTS)
+            least = 0.0 if low >= 0 else -np.inf  # of lengths, ages and masses none is below nought
+            at = np.linspace(max(low - space, least), high + space, POINTS)
             settings = at[:, None]
         X = np.tile(typical, (len(at), 1))
         X[:, group] = settings

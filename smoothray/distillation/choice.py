@@ -22,6 +22,8 @@ Signs = Mapping[str, int]
 """column -> 1 where a formula may not fall with it, -1 where it may not rise."""
 SLACK = 1e-9
 """Largest slope against the sign, as a part of the largest one: what rounding makes of none."""
+LINES, STEPS = 200, 25
+"""Rows from which a column is varied to look at a formula's slopes between rows, and in how many steps."""
 
 
 def member_of_size(front: Sequence[Mapping[str, Any]], complexity: int) -> int:
@@ -97,25 +99,35 @@ def checked_signs(monotone: Mapping[Any, Any] | None, names: Sequence[str] | Non
 
 
 def is_monotone(formula: str, names: Sequence[str], X: Array, signs: Signs) -> bool:
-    """Whether the formula's slopes by these columns have their signs on all rows X (n, d)."""
-    expr = parse(formula, {name: Symbol(name) for name in names})
-    _, gradient = Program(expr, names).value_and_gradient(X)
+    """Whether the formula's slopes by these columns have their signs on rows X (n, d), and where a column
+    alone goes through its range."""
+    program = Program(parse(formula, {name: Symbol(name) for name in names}), names)
     for column, sign in signs.items():
-        slopes = sign * gradient[:, list(names).index(column)]
+        place = list(names).index(column)
+        _, gradient = program.value_and_gradient(np.concatenate([X, _varied(X, place)]))
+        slopes = sign * gradient[:, place]
         finite = slopes[np.isfinite(slopes)]
         if len(finite) and finite.min() < -SLACK * np.abs(finite).max():
             return False
     return True
 
 
+def _varied(X: Array, place: int) -> Array:
+    """Rows of X spread over its length, each with one column set to values over that column's range."""
+    rows = X[np.linspace(0, len(X) - 1, min(LINES, len(X))).astype(int)]
+    varied = np.repeat(rows, STEPS, axis=0)
+    varied[:, place] = np.tile(np.linspace(X[:, place].min(), X[:, place].max(), STEPS), len(rows))
+    return varied
+
+
 def monotone_attempts(
     attempts: Sequence[Attempt], names: Sequence[str], X: Array, signs: Signs, selection: str
 ) -> tuple[list[Attempt], bool]:
-    """The attempts with the formulas that keep the signs on rows X, best first, and whether the first choice
-    of all did.
+    """The attempts with the formulas that keep the signs, best first, and whether the first choice of all
+    did. X: training rows (n, d).
 
-    In each front the choice is made again among the members that keep them, by fidelity where that was the
-    rule, else by accuracy. An attempt none of whose members does is left out.
+    Fronts lose the members that do not. The choice is made again among those that do, by fidelity where that
+    was the rule, else by accuracy. An attempt none of whose members does is left out.
 
     Raises StudentError where none is left.
     """
@@ -128,9 +140,10 @@ def monotone_attempts(
         chosen = next(i for i, member in enumerate(front) if member["chosen"])
         if chosen in places:
             first_holds |= position == 0
-            kept.append(attempt)
+            kept.append(_only(attempt, places))
         elif places:
-            kept.append(with_member(attempt, places[_best(front, places, selection)]))
+            best = places[_best(front, places, selection)]
+            kept.append(_only(with_member(attempt, best), places))
     if not kept:
         told = ", ".join(f"{column}:{'+' if sign > 0 else '-'}" for column, sign in signs.items())
         raise StudentError(
@@ -138,6 +151,11 @@ def monotone_attempts(
             "try a larger budget"
         )
     return sorted(kept, key=lambda attempt: attempt.loss), first_holds
+
+
+def _only(attempt: Attempt, places: Sequence[int]) -> Attempt:
+    front = [attempt.fields["front"][i] for i in places]
+    return replace(attempt, fields={**attempt.fields, "front": front})
 
 
 def _best(front: Sequence[Mapping[str, Any]], places: Sequence[int], selection: str) -> int:
