@@ -8,7 +8,8 @@ import sympy
 from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError
-from smoothray.formulas.functions import ELEMENTARY, exponent, number, power, rebuild
+from smoothray.formulas.algebra import exponent, number, power
+from smoothray.formulas.functions import ELEMENTARY, rebuild
 
 PASSES = 6
 _COMPOSITE = frozenset({sympy.Add, sympy.Mul, sympy.Pow, sympy.Max, sympy.Min, *ELEMENTARY})

@@ -10,7 +10,7 @@ import numpy as np
 from sympy import Expr, Symbol
 
 from smoothray.formulas import VOCABULARY, variables
-from smoothray.formulas.functions import add, multiply, number
+from smoothray.formulas.algebra import add, multiply, number
 from smoothray.students.base import OPERATORS, Array, RawFormula, Student
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
