@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,33 +12,7 @@ from sympy import Expr, Symbol
 from smoothray.formulas import VOCABULARY, variables
 from smoothray.formulas.algebra import add, multiply, number
 from smoothray.students.base import OPERATORS, Array, RawFormula, Student
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "aq": lambda a, b: a / np.hypot(1.0, b),
-    "pow": np.power,
-    "max": np.maximum,
-    "min": np.minimum,
-    "abs": np.abs,
-    "square": np.square,
-    "sqrt": np.sqrt,
-    "cbrt": np.cbrt,
-    "exp": np.exp,
-    "log": np.log,
-    "log1p": np.log1p,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "asin": np.arcsin,
-    "acos": np.arccos,
-    "atan": np.arctan,
-    "sinh": np.sinh,
-    "cosh": np.cosh,
-    "tanh": np.tanh,
-}
+from smoothray.students.numeric import FUNCTIONS
 
 
 class GplearnStudent(Student):
@@ -54,7 +28,7 @@ class GplearnStudent(Student):
     name = "gplearn"
     source = "Stephens, gplearn: genetic programming in Python, version 0.4, 2016-2023"
     packages = ("gplearn",)
-    vocabulary = _FUNCTIONS
+    vocabulary = FUNCTIONS
     budgets = {
         "quick": {"population_size": 150, "generations": 12},
         "standard": {"population_size": 400, "generations": 20},
