@@ -1,6 +1,6 @@
 """What each symbolic step takes on random formulas over all operators, three deep: worst and median.
 
-    python benchmarks/symbolic.py [--trees 500] [--depth 3] [--seed 0]
+python benchmarks/symbolic.py [--trees 500] [--depth 3] [--seed 0]
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def random_tree(rng: random.Random, depth: int) -> str:
     """A formula's text, every branch `depth` operators deep but for a few that end early."""
     if depth == 0 or rng.random() < 0.1:
         column = f"x{rng.randrange(COLUMNS)}"
-        return rng.choice([column, f"({rng.uniform(-3, 3):.4g}*{column})", f"{rng.uniform(-3, 3):.4g}"])
+        return rng.choice(
+            [column, f"({rng.uniform(-3, 3):.4g}*{column})", f"{rng.uniform(-3, 3):.4g}"]
+        )
     name = rng.choice(list(OPERATORS))
     arguments = [random_tree(rng, depth - 1) for _ in range(OPERATORS[name])]
     return f"{name}({', '.join(arguments)})"

@@ -17,7 +17,9 @@ from sympy.core.basic import _args_sortkey
 from smoothray.errors import StudentError
 
 LARGEST_EXACT_EXPONENT = 100
-LARGEST_LIFT = 20.0  # a column far from zero stays centred within exp: exp(d - 120), not 8e-53*exp(d)
+LARGEST_LIFT = (
+    20.0  # a column far from zero stays centred within exp: exp(d - 120), not 8e-53*exp(d)
+)
 LARGEST_EXP = 700.0  # beyond it exp has no double
 
 

@@ -19,6 +19,7 @@ from smoothray.formulas.signs import leads_with_minus
 
 Array = Any  # a numpy array (n,) or a numpy float: ufuncs take and return either
 
+
 @dataclass(frozen=True)
 class Elementary:
     """A function of one argument.

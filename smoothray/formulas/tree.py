@@ -15,6 +15,7 @@ PASSES = 6
 MOST_NODES = 2000
 """The largest formula that is worked with. Every symbolic step takes time that grows with the size, so this
 bounds them all; a cube root names its argument twice, and twenty of them within each other a million times."""
+_TRANSCENDENTAL = frozenset(ELEMENTARY) - {sympy.Abs, sympy.sign, sympy.floor, sympy.ceiling}
 _COMPOSITE = frozenset({sympy.Add, sympy.Mul, sympy.Pow, sympy.Max, sympy.Min, *ELEMENTARY})
 
 
@@ -35,6 +36,23 @@ def complexity(expr: Expr) -> int:
         return sizes[node]
 
     return size(expr)
+
+
+def nesting_of(expr: Expr) -> int:
+    """How deep functions such as sin, exp, log or tanh stand within each other's arguments.
+
+    0 without any, 1 for sin(x) + log(y), 2 for sin(x + log(y)). Powers, roots, abs, max and min do not count.
+    """
+    depths: dict[Expr, int] = {}
+
+    def depth(node: Expr) -> int:
+        if not node.args:
+            return 0
+        if node not in depths:
+            depths[node] = max(map(depth, node.args)) + (node.func in _TRANSCENDENTAL)
+        return depths[node]
+
+    return depth(expr)
 
 
 def replace_leaves(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:

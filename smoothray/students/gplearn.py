@@ -11,7 +11,7 @@ from sympy import Expr, Symbol
 
 from smoothray.formulas import VOCABULARY, variables
 from smoothray.formulas.algebra import add, multiply, number
-from smoothray.students.base import OPERATORS, Array, RawFormula, Student
+from smoothray.students.base import NESTED, OPERATORS, Array, RawFormula, Student
 from smoothray.students.numeric import FUNCTIONS
 
 
@@ -68,8 +68,10 @@ class GplearnStudent(Student):
             model.set_params(generations=generation).fit(X, y)
             for program in model._programs[-1]:
                 length = program.length_
-                if length <= self.max_size and (
-                    length not in best or program.raw_fitness_ > best[length].raw_fitness_
+                if (
+                    length <= self.max_size
+                    and (length not in best or program.raw_fitness_ > best[length].raw_fitness_)
+                    and (self.deepest is None or nesting(program.program) <= self.deepest)
                 ):
                     best[length] = program
             if model.run_details_["best_fitness"][-1] >= 1.0:
@@ -95,6 +97,18 @@ def _scaled(program: Any, X: Array, y: Array, preferred: bool) -> RawFormula:
         return add(number(offset), multiply(number(slope), expr))
 
     return RawFormula(build, offset + slope * values, preferred)
+
+
+def nesting(program: Sequence[Any]) -> int:
+    """How deep operators of `NESTED` stand within each other in a program."""
+    stack: list[int] = []
+    for node in reversed(program):
+        if isinstance(node, int | float):
+            stack.append(0)
+        else:
+            inner = max(stack.pop() for _ in range(node.arity))
+            stack.append(inner + (node.name in NESTED))
+    return stack[-1]
 
 
 def from_program(program: Sequence[Any], symbols: Sequence[Symbol]) -> Expr:

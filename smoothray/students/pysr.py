@@ -19,7 +19,7 @@ from sympy import Symbol
 
 from smoothray.errors import StudentError
 from smoothray.formulas import variables
-from smoothray.students.base import OPERATORS, Array, RawFormula, Student
+from smoothray.students.base import NESTED, OPERATORS, Array, RawFormula, Student
 from smoothray.students.equations import predictions, read_equation, texts_of, without_exports
 from smoothray.students.julia import julia_missing, julia_versions
 
@@ -80,6 +80,7 @@ class PySRStudent(Student):
         return {
             "binary_operators": symbols[2],
             "unary_operators": symbols[1],
+            "nested_constraints": self._nested_constraints(),
             "extra_sympy_mappings": {"aq": lambda a, b: a / sympy.sqrt(1 + b * b)},
             "maxsize": self.max_size,
             "model_selection": "best",
@@ -94,6 +95,13 @@ class PySRStudent(Student):
             "input_stream": "devnull",
             **self.settings,
         }
+
+    def _nested_constraints(self) -> dict[str, dict[str, int]] | None:
+        """Pair by pair, how often one may stand within another; what three make is dropped from the front."""
+        if self.deepest is None:
+            return None
+        used = [self.vocabulary[name] for name in self.operators if name in NESTED]
+        return {outer: dict.fromkeys(used, self.deepest - 1) for outer in used} or None
 
     def _symbols(self, arity: int) -> list[str]:
         return [self.vocabulary[name] for name in self.operators if OPERATORS[name] == arity]
