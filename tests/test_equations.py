@@ -1,4 +1,4 @@
-"""PySR's halls of fame, read as a fit reads them: by its own code as far as that needs no Julia, then by ours.
+"""PySR's halls of fame, read as a fit reads them: by its own code where it needs no Julia, then by ours.
 
 The tables are written after what SymbolicRegression.jl prints: brackets around operations alone, constants
 with their sign, `name(a, b)` for all else.
@@ -13,7 +13,7 @@ import time
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, List, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ def pysrs_code() -> dict[str, Any]:
             or (isinstance(node, ast.Assign) and "_regexp_" in ast.unparse(node.targets[0]))
         ]
     space: dict[str, Any] = {
-        "pd": pd, "np": np, "os": os, "StringIO": StringIO, "cast": cast, "List": List,
+        "pd": pd, "np": np, "os": os, "StringIO": StringIO, "cast": cast, "List": list,
         "check_is_fitted": lambda model, attributes: None,
     }  # fmt: skip
     exec(compile(ast.Module(parts, []), "pysr", "exec"), space)

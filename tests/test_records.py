@@ -314,7 +314,7 @@ def test_a_study_from_before_nesting_goes_on_only_as_it_was(place):
     for _ in range(2):
         with pytest.raises(StudyError) as refused:
             deliver(study_identity=identity())
-        assert "write student: {name: operon, nesting: free}" in str(refused.value)
+        assert "to go on write student: {name: operon, nesting: free}" in str(refused.value)
         assert "\n" not in str(refused.value)
         Journal("s").path.unlink(missing_ok=True)  # MLflow was told as well
     with pytest.raises(StudyError, match="seed was 0, now is 1"):

@@ -1,4 +1,4 @@
-"""Every symbolic step ends: on random formulas, and on one that SymPy's questions about signs never let go."""
+"""Every symbolic step ends: on random formulas, and on one that never ended in SymPy's hands."""
 
 from __future__ import annotations
 

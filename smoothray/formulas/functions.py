@@ -73,8 +73,8 @@ EVEN = frozenset({sympy.cos, sympy.cosh})
 def rebuild(function: type[Expr], arguments: list[Expr]) -> Expr:
     """`function(*arguments)`, constants folded in double precision.
 
-    A function of an argument with a leading minus is turned round, sin(-u) to -sin(u), and a constant is taken
-    out of exp. Nothing is cancelled: exp(log(u)) has no value where log(u) has none.
+    A function of an argument with a leading minus is turned round, sin(-u) to -sin(u), and a constant is
+    taken out of exp. Nothing is cancelled: exp(log(u)) has no value where log(u) has none.
     """
     if function in _ALGEBRA:
         return _ALGEBRA[function](*arguments)

@@ -14,7 +14,7 @@ from smoothray.formulas.functions import ELEMENTARY, rebuild
 PASSES = 6
 MOST_NODES = 2000
 """The largest formula that is worked with. Every symbolic step takes time that grows with the size, so this
-bounds them all; a cube root names its argument twice, and twenty of them within each other a million times."""
+bounds them all. A cube root names its argument twice, twenty within each other a million times."""
 _TRANSCENDENTAL = frozenset(ELEMENTARY) - {sympy.Abs, sympy.sign, sympy.floor, sympy.ceiling}
 _COMPOSITE = frozenset({sympy.Add, sympy.Mul, sympy.Pow, sympy.Max, sympy.Min, *ELEMENTARY})
 

@@ -2,7 +2,8 @@
 
 Every sub-expression is held as factor * (core + shift). Scaling makes such pairs everywhere; kept
 apart from the core they merge into the constants around them instead of piling up. All rules are
-exact identities where both sides have a value, and the result is compared on rows of data before it is accepted.
+exact identities where both sides have a value, and the result is compared on rows of data before it is
+accepted.
 """
 
 from __future__ import annotations

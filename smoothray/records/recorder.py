@@ -290,8 +290,8 @@ def _check_nesting(study: str, before: Mapping[str, Any], now: Mapping[str, Any]
     if differing and not _differences("students", before, others):
         first = differing[0]
         raise StudyError(
-            f"the study '{study}' is recorded with other nesting of functions: to go on with it write "
-            f"student: {{name: {first}, nesting: {before[first]['nesting']}}}, or give it another name (--name)"
+            f"the study '{study}' is recorded with other nesting of functions: to go on write student: "
+            f"{{name: {first}, nesting: {before[first]['nesting']}}}, or give it another name (--name)"
         )
 
 

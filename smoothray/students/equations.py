@@ -65,16 +65,16 @@ def _bracketed(text: str) -> str:
 
 def _value(node: ast.expr, columns: Mapping[str, Array]) -> Any:
     match node:
-        case ast.Constant(value=int() | float()):
-            return np.float64(node.value)
+        case ast.Constant(value=int() | float() as value):
+            return np.float64(value)
         case ast.Name():
             return columns[node.id]
         case ast.UnaryOp(op=ast.USub()):
             return -_value(node.operand, columns)
         case ast.BinOp():
             name, arguments = _OPERATORS[type(node.op)], [node.left, node.right]
-        case ast.Call(func=ast.Name()):
-            name, arguments = node.func.id, node.args
+        case ast.Call(func=ast.Name(id=name)):
+            arguments = node.args
         case _:
             raise ValueError(ast.unparse(node))
     return FUNCTIONS[name](*[_value(argument, columns) for argument in arguments])

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from sympy import Expr, Symbol
 
 from smoothray.formulas import VOCABULARY, variables
