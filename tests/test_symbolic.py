@@ -136,13 +136,22 @@ def test_signs_are_where_sympy_puts_them(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["exp(log(x0))", "sin(asin(x0))", "cos(acos(x0))", "tan(atan(x0))", "exp(log(x0) - x1)"]
+    "text",
+    [
+        "exp(log(x0))",
+        "sin(asin(x0))",
+        "cos(acos(x0))",
+        "tan(atan(x0))",
+        "exp(log(x0) - x1)",
+        "sqrt(x0)**2",
+        "sqrt(x0)*x1*sqrt(x0)",
+    ],
 )
 def test_what_undoes_itself_is_cancelled_only_where_rows_allow_it(text):
     inside = np.random.default_rng(0).uniform(0.1, 0.9, (30, 2))
     beyond = np.vstack([inside, [[-2.0, 0.5]]])
     expr = parse(text, 2)
-    assert len(expr.atoms(sympy.Function)) == 2  # read as it is written
+    assert not np.isfinite(evaluate(expr, beyond)[-1]) or text == "tan(atan(x0))"
     assert complexity(tidy(expr, inside)) < complexity(expr)
     np.testing.assert_allclose(evaluate(tidy(expr, inside), inside), evaluate(expr, inside))
     kept = evaluate(tidy(expr, beyond), beyond)

@@ -67,10 +67,13 @@ def power(base: Expr, index: Expr) -> Expr:
 
 
 def _power_of_power(base: Expr, index: Expr) -> Expr:
+    """(u**a)**b as u**(a*b), unless it has no value for some u where that has one, as sqrt(u)**2."""
     inner = base.exp
     if inner.is_Number:
-        if index.is_Integer or abs(inner) < 1 or _is_nonnegative(base.base):
-            return power(base.base, inner * index)
+        merged = exponent(float(inner * index))
+        same = inner.is_Integer or not merged.is_Integer
+        if _is_nonnegative(base.base) or (same and (index.is_Integer or abs(inner) < 1)):
+            return power(base.base, merged)
     elif index.is_Integer:
         return power(base.base, multiply(number(float(index)), inner))
     return Pow(base, index, evaluate=False)
@@ -147,6 +150,7 @@ def _gathered(factors: list[Expr]) -> tuple[float, list[Expr]]:
     """The constant and the other factors of a product, each base once, in SymPy's order."""
     constant = 1.0
     bases: dict[Expr, dict[Expr, Expr]] = {}  # base -> term of the exponent -> its coefficient
+    rooted: set[Expr] = set()
     pending = list(factors)
     for factor in pending:  # grows while it is read
         if factor.is_Mul:
@@ -158,11 +162,16 @@ def _gathered(factors: list[Expr]) -> tuple[float, list[Expr]]:
             coefficient, term = index.as_coeff_Mul()
             terms = bases.setdefault(base, {})
             terms[term] = terms.get(term, S.Zero) + coefficient
+            if term is S.One and index.is_Rational and index.q == 2:
+                rooted.add(base)
     parts: list[Expr] = []
     for base, terms in bases.items():
         for term, coefficient in terms.items():
             if coefficient == 0:
                 continue
+            if coefficient.is_Integer and base in rooted and term is S.One:
+                # sqrt(u)*sqrt(u) has no value where u is negative.
+                base, coefficient = Pow(base, Rational(1, 2), evaluate=False), 2 * coefficient
             parts.append(_raised(base, coefficient, term))
     if any(part.is_Mul or part.is_Number for part in parts):
         inner, parts = _gathered(parts)

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError
-from smoothray.formulas.algebra import add, multiply, number, power
+from smoothray.formulas.algebra import add, exponent, multiply, number, power
 from smoothray.formulas.functions import rebuild
 from smoothray.formulas.program import evaluate
 from smoothray.formulas.tree import complexity, replace_leaves, variables
@@ -271,6 +271,17 @@ def _exp_of_logarithms(parts: list[_Affine]) -> _Affine:
     return _product(factors)
 
 
+def _power_of_root(parts: list[_Affine]) -> _Affine:
+    """(u**a)**b as u**(a*b) for a whole a*b."""
+    base, index = parts
+    plain = base.core is not None and base.factor == 1.0 and not base.shift and index.core is None
+    if plain and base.core.is_Pow and base.core.exp.is_Number:
+        merged = exponent(float(base.core.exp) * index.factor)
+        if merged.is_Integer:
+            return _of(power(base.core.base, merged))
+    return _power(parts)
+
+
 def _undoing(function: type[Expr], inverse: type[Expr]) -> Rule:
     """Of function(inverse(u)), u."""
 
@@ -330,6 +341,7 @@ _RULES: dict[type[Expr], Rule] = {
 }
 # The right side has values where the left has none: kept only where the rows tell no difference.
 _CANCELLING: dict[type[Expr], Rule] = {
+    sympy.Pow: _power_of_root,
     sympy.exp: _exp_of_logarithms,
     sympy.sin: _undoing(sympy.sin, sympy.asin),
     sympy.cos: _undoing(sympy.cos, sympy.acos),
