@@ -108,7 +108,9 @@ def _load(
         kept = raw["students"][0]
         if given.get("name", kept["name"]) != kept["name"]:
             # Another student has other operators, options and budgets of its own.
-            kept = {key: kept[key] for key in ("budget", "max_size", "selection", "timeout")}
+            kept = {
+                key: kept[key] for key in ("budget", "max_size", "nesting", "selection", "timeout")
+            }
         raw["students"] = [{**kept, **given}]
     if device is not None:
         raw["teacher"]["device"] = device
@@ -194,6 +196,10 @@ def distill(
         str, typer.Option(help="accuracy, fidelity, sobolev or native.")
     ] = "accuracy",
     max_size: Annotated[int, typer.Option(help="The most nodes that formulas may have.")] = 30,
+    nesting: Annotated[
+        str,
+        typer.Option(help="one: at most sin(exp(x)); free: functions within functions at will."),
+    ] = "one",
     pick: Annotated[
         int | None, typer.Option(min=1, help="Take the best formula of at most so many nodes.")
     ] = None,
@@ -269,6 +275,7 @@ def distill(
         augment=augment,
         budget=budget,
         max_size=max_size,
+        nesting=nesting,
         operators=[name.strip() for name in operators.split(",")] if operators else None,
         monotone=monotone_signs(monotone or ()),
         selection=selection,

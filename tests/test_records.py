@@ -307,6 +307,26 @@ def test_changed_settings_are_refused_and_shown(place):
     deliver(record(1))  # the journal was let go
 
 
+def test_a_study_from_before_nesting_goes_on_only_as_it_was(place):
+    before = identity()
+    del before["students"]["operon"]["nesting"]
+    deliver(record(0), study_identity=before)
+    for _ in range(2):
+        with pytest.raises(StudyError) as refused:
+            deliver(study_identity=identity())
+        assert "to go on write student: {name: operon, nesting: free}" in str(refused.value)
+        assert "\n" not in str(refused.value)
+        Journal("s").path.unlink(missing_ok=True)  # MLflow was told as well
+    with pytest.raises(StudyError, match="seed was 0, now is 1"):
+        deliver(study_identity=identity(seed=1, student={"nesting": "free"}))
+    with pytest.raises(StudyError, match=r"students.operon.budget.*\n.*students.operon.nesting"):
+        deliver(study_identity=identity(student={"budget": "standard"}))
+    freely = identity(student={"nesting": "free"})
+    assert deliver(record(1), study_identity=freely).lacking == 0
+    with pytest.raises(StudyError, match="nesting: free"):
+        deliver(study_identity=identity())
+
+
 def test_a_later_student_s_settings_are_kept(place):
     deliver(record(0))
     deliver(record(0, student="gplearn"), study_identity=identity(student="gplearn"))

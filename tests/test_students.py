@@ -22,6 +22,7 @@ from smoothray.formulas import (
     VOCABULARY,
     complexity,
     evaluate,
+    nesting_of,
     parse,
     to_text,
     value_and_gradient,
@@ -29,7 +30,9 @@ from smoothray.formulas import (
 )
 from smoothray.students import OPERATORS, STUDENTS, Candidate, make_student, pareto_front, select
 from smoothray.students import base as students_base
+from smoothray.students.base import NESTING
 from smoothray.students.gplearn import GplearnStudent, from_program
+from smoothray.students.gplearn import nesting as gplearn_nesting
 from smoothray.students.julia import julia_missing
 from smoothray.students.operon import OperonStudent
 from smoothray.students.pysr import PySRStudent, front_from_equations, sobolev_loss
@@ -133,6 +136,7 @@ def test_every_operator_is_sympys(name, data) -> None:
         ({"budget": "quik"}, "did you mean 'quick'"),
         ({"max_size": 2}, "max_size is 2; give at least"),
         ({"timeout": 0}, "timeout is 0"),
+        ({"nesting": "two"}, "no nesting 'two'; it has one, free"),
         ({"population_sise": 3}, "did you mean 'population_size'"),
     ],
 )
@@ -181,6 +185,86 @@ def test_import_loads_no_program() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+# Functions within functions
+
+
+def _nested_data() -> tuple[np.ndarray, np.ndarray]:
+    X = np.random.default_rng(1).normal(size=(120, 3))
+    y = np.sin(np.exp(np.cos(X[:, 0])) * 1.5) + np.tanh(np.exp(np.sin(X[:, 1])))
+    return X, (y - y.mean()) / y.std()
+
+
+def test_functions_stand_one_within_another_unless_asked(name) -> None:
+    X, y = _nested_data()
+    operators = ["add", "mul", "sin", "cos", "exp", "tanh"]
+    depths = {}
+    for nesting in NESTING:
+        front = _student(name, operators=operators, nesting=nesting).fit(X, y, NAMES, seed=2)
+        depths[nesting] = max(nesting_of(candidate.expr) for candidate in front)
+        assert len(front) > 1 and front[-1].loss < 1.0
+    assert depths["one"] <= 2
+    if name != "pysr":  # which does as it likes when it may
+        assert depths["free"] > 2
+
+
+class _Deep(students_base.Student):
+    name, source, packages, budgets = "deep", "none", (), {"quick": {}}
+    vocabulary = dict.fromkeys(OPERATORS)
+
+    def _search(self, X, y, seed):
+        for text in ("sin(x0)", "sin(cos(x0))", "sin(cos(exp(x0)))", "exp(log(sin(cos(x0 - 3))))"):
+            expr = parse(text, 1)
+            yield students_base.RawFormula(lambda expr=expr: expr, evaluate(expr, X))
+
+
+def test_a_front_is_filtered_by_nesting() -> None:
+    x = np.linspace(0.5, 1.5, 40)
+    y = np.sin(np.cos(np.exp(x)))
+    kept = [to_text(c.expr) for c in _Deep().fit(x[:, None], y, ["a"], seed=0)]
+    freely = [to_text(c.expr) for c in _Deep(nesting="free").fit(x[:, None], y, ["a"], seed=0)]
+    assert "sin(cos(exp(x0)))" in freely and "sin(cos(exp(x0)))" not in kept
+    assert kept == [text for text in freely if text in kept] or len(kept) >= 2
+    assert all(nesting_of(parse(text, 1)) <= 2 for text in kept)
+
+
+def test_gplearns_programs_are_counted_as_their_formulas() -> None:
+    functions = pytest.importorskip("gplearn.functions")
+    made = {
+        name: functions._Function(GplearnStudent.vocabulary[name], name, OPERATORS[name])
+        for name in ("sin", "exp", "add", "sqrt", "log")
+    }
+    for program in (
+        ["sin", "exp", 0],
+        ["add", "sin", 0, "exp", "log", "sqrt", "sin", 1],
+        ["sqrt", "add", 0, 1],
+        ["log", "add", "sin", "exp", 1, 0.5],
+    ):
+        nodes = [made.get(node, node) for node in program]
+        assert gplearn_nesting(nodes) == nesting_of(from_program(nodes, variables(2))), program
+
+
+def test_pysr_is_told_pair_by_pair() -> None:
+    student = PySRStudent(operators=["add", "aq", "square", "sin", "exp", "log1p"])
+    within = {"sin": 1, "exp": 1, "log1p": 1}
+    assert student.arguments(0, "out")["nested_constraints"] == dict.fromkeys(within, within)
+    free = PySRStudent(nesting="free").arguments(0, "out")
+    assert free["nested_constraints"] is None
+    assert PySRStudent(operators=["add", "mul"]).arguments(0, "out")["nested_constraints"] is None
+    assert "dict[str, dict[str, int]]" in _argument_annotations()["nested_constraints"]
+    run = ast.unparse(_function(_pysr_source("sr.py"), "_run", "PySRRegressor"))
+    assert "nested_constraints_str += f'({outer_k}) => Dict('" in run
+
+
+def test_pysr_exports_nothing() -> None:
+    exports = _function(_pysr_source("expression_specs.py"), "create_exports", "ExpressionSpec")
+    arguments = [a.arg for a in exports.args.args]
+    assert arguments == ["self", "model", "equations", "search_output", "i"]
+    hall = ast.unparse(_function(_pysr_source("sr.py"), "get_hof", "PySRRegressor"))
+    assert "self.expression_spec_.create_exports(self, output, search_output," in hall
+    made = ast.unparse(_function(_pysr_source("sr.py"), "expression_spec_", "PySRRegressor"))
+    assert "return self.expression_spec or ExpressionSpec()" in made
 
 
 # The check against the student's own predictions

@@ -84,6 +84,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         How long the student searches: about 1, 5 and 30 seconds for Operon and some hundred rows.
     max_size : int, default=30
         The most nodes of a formula.
+    nesting : {"one", "free"}, default="one"
+        How deep sin, exp, log, tanh and their like may stand within each other's arguments: one in another,
+        or as deep as they will.
     operators : sequence of str or None, default=None
         What formulas are made of, such as ("add", "mul", "exp"); None: the student's own set.
     monotone : dict of column to 1 or -1, default=None
@@ -165,6 +168,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         prefit: bool = False,
         budget: str = "standard",
         max_size: int = 30,
+        nesting: str = "one",
         operators: Sequence[str] | None = None,
         monotone: Mapping[str, int] | None = None,
         selection: str | None = None,
@@ -183,6 +187,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.prefit = prefit
         self.budget = budget
         self.max_size = max_size
+        self.nesting = nesting
         self.operators = operators
         self.monotone = monotone
         self.selection = selection
@@ -431,6 +436,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "name": self.student,
                 "budget": self.budget,
                 "max_size": self.max_size,
+                "nesting": self.nesting,
                 "operators": None if self.operators is None else tuple(self.operators),
                 **({} if self.timeout is None else {"timeout": self.timeout}),
                 "options": dict(self.student_options or {}),

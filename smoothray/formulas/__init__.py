@@ -9,7 +9,7 @@ from smoothray.formulas.rounding import round_constants
 from smoothray.formulas.source import to_python
 from smoothray.formulas.structure import Structure, structure_of
 from smoothray.formulas.text import to_text
-from smoothray.formulas.tree import clean, complexity, variables
+from smoothray.formulas.tree import clean, complexity, nesting_of, variables
 from smoothray.formulas.units import tidy, unscale
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "complexity",
     "evaluate",
     "names_in",
+    "nesting_of",
     "parse",
     "round_constants",
     "structure_of",

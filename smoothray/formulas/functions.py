@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import sympy
-from sympy import Expr, Float, Integer, Rational
+from sympy import Expr, Integer, Rational
 
-from smoothray.errors import StudentError
+from smoothray.formulas.algebra import add, exponential, multiply, negate, number, power
+from smoothray.formulas.signs import leads_with_minus
 
 Array = Any  # a numpy array (n,) or a numpy float: ufuncs take and return either
-
-LARGEST_EXACT_EXPONENT = 100
 
 
 @dataclass(frozen=True)
@@ -65,74 +64,17 @@ ELEMENTARY: dict[type[Expr], Elementary] = {
 }
 
 
-def number(value: float) -> Expr:
-    """A constant, as a SymPy Float of double precision.
-
-    Raises:
-        StudentError: `value` is not finite.
-    """
-    if not np.isfinite(value):
-        raise StudentError(
-            f"a constant of the formula comes to {value}, so it has no value; use another formula"
-        )
-    return Float(float(value))
-
-
-def exponent(value: float) -> Expr:
-    """An exponent, exact if it is a small integer or a half: SymPy's rules for powers then hold."""
-    if abs(value) <= LARGEST_EXACT_EXPONENT and value == int(value):
-        return Integer(int(value))
-    if abs(value) == 0.5:
-        return Rational(1, 2) if value > 0 else Rational(-1, 2)
-    return number(value)
-
-
-def power(base: Expr, index: Expr) -> Expr:
-    """base ** index, a constant index as `exponent` makes it, and constants folded."""
-    if not index.is_Number:
-        return sympy.Pow(base, index)
-    if base.is_Number:
-        with np.errstate(all="ignore"):
-            return number(np.power(np.float64(base), np.float64(index)))
-    return sympy.Pow(base, exponent(float(index)))
-
-
-def multiply(*factors: Expr) -> Expr:
-    """The product of `factors`; a constant stays outside a sum, where SymPy would spread it."""
-    constant, others = 1.0, []
-    for factor in factors:
-        if factor.is_Number:
-            constant *= float(factor)
-        else:
-            others.append(factor)
-    if constant == 0.0 or not others:
-        return number(constant)
-    inner, product = sympy.Mul(*others).as_coeff_Mul()
-    constant *= float(inner)
-    if constant == 1.0:
-        return product
-    coefficient = Integer(-1) if constant == -1.0 else number(constant)
-    return sympy.Mul(coefficient, product, evaluate=not product.is_Add)
-
-
-def add(*terms: Expr) -> Expr:
-    """The sum of `terms`, with the constants among them made one."""
-    constant, others = 0.0, []
-    for term in terms:
-        if term.is_Number:
-            constant += float(term)
-        else:
-            others.append(term)
-    if constant != 0.0 or not others:
-        others.append(number(constant))
-    return sympy.Add(*others)
+ODD = frozenset(
+    {sympy.sin, sympy.tan, sympy.sinh, sympy.tanh, sympy.asin, sympy.atan, sympy.asinh, sympy.atanh}
+)
+EVEN = frozenset({sympy.cos, sympy.cosh})
 
 
 def rebuild(function: type[Expr], arguments: list[Expr]) -> Expr:
     """`function(*arguments)`, constants folded in double precision.
 
-    SymPy holds a plain symbol for complex and so turns Abs(exp(x)) into exp(re(x)), at some cost;
-    Abs, sign, Max and Min are therefore built as they are.
+    A function of an argument with a leading minus is turned round, sin(-u) to -sin(u), and a constant is
+    taken out of exp. Nothing is cancelled: exp(log(u)) has no value where log(u) has none.
     """
     if function in _ALGEBRA:
         return _ALGEBRA[function](*arguments)
@@ -145,9 +87,14 @@ def rebuild(function: type[Expr], arguments: list[Expr]) -> Expr:
             values = [float(argument) for argument in arguments]
             return number(max(values) if function is sympy.Max else min(values))
         return function(*arguments, evaluate=False)
-    if function in (sympy.Abs, sympy.sign):
-        return function(*arguments, evaluate=False)
-    return function(*arguments)
+    (argument,) = arguments
+    if function in ODD and leads_with_minus(argument):
+        return multiply(Integer(-1), function(negate(argument), evaluate=False))
+    if function in EVEN and leads_with_minus(argument):
+        argument = negate(argument)
+    if function is sympy.exp:
+        return exponential(argument)
+    return function(argument, evaluate=False)
 
 
 _ALGEBRA: dict[type[Expr], Callable[..., Expr]] = {

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError, did_you_mean
-from smoothray.formulas.functions import VOCABULARY, number
+from smoothray.formulas.algebra import number
+from smoothray.formulas.functions import VOCABULARY
 from smoothray.formulas.tree import clean, variables
 
 _QUOTED = re.compile(r"`((?:[^`]|``)*)`")

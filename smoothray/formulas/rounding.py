@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Expr
 
-from smoothray.formulas.functions import number
+from smoothray.formulas.algebra import number
 from smoothray.formulas.program import Program, evaluate
 from smoothray.formulas.tree import replace_leaves
 

@@ -8,9 +8,14 @@ import sympy
 from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError
-from smoothray.formulas.functions import ELEMENTARY, exponent, number, power, rebuild
+from smoothray.formulas.algebra import exponent, number, power
+from smoothray.formulas.functions import ELEMENTARY, rebuild
 
 PASSES = 6
+MOST_NODES = 2000
+"""The largest formula that is worked with. Every symbolic step takes time that grows with the size, so this
+bounds them all. A cube root names its argument twice, twenty within each other a million times."""
+_TRANSCENDENTAL = frozenset(ELEMENTARY) - {sympy.Abs, sympy.sign, sympy.floor, sympy.ceiling}
 _COMPOSITE = frozenset({sympy.Add, sympy.Mul, sympy.Pow, sympy.Max, sympy.Min, *ELEMENTARY})
 
 
@@ -21,12 +26,33 @@ def variables(d: int) -> tuple[Symbol, ...]:
 
 def complexity(expr: Expr) -> int:
     """The number of nodes of the SymPy tree, SRBench's model size (La Cava et al., 2021)."""
-    count, pending = 0, [expr]
-    while pending:
-        node = pending.pop()
-        count += 1
-        pending.extend(node.args)
-    return count
+    sizes: dict[Expr, int] = {}  # a part that stands in many places is counted through once
+
+    def size(node: Expr) -> int:
+        if not node.args:
+            return 1
+        if node not in sizes:
+            sizes[node] = 1 + sum(map(size, node.args))
+        return sizes[node]
+
+    return size(expr)
+
+
+def nesting_of(expr: Expr) -> int:
+    """How deep functions such as sin, exp, log or tanh stand within each other's arguments.
+
+    0 without any, 1 for sin(x) + log(y), 2 for sin(x + log(y)). Powers, roots, abs, max and min do not count.
+    """
+    depths: dict[Expr, int] = {}
+
+    def depth(node: Expr) -> int:
+        if not node.args:
+            return 0
+        if node not in depths:
+            depths[node] = max(map(depth, node.args)) + (node.func in _TRANSCENDENTAL)
+        return depths[node]
+
+    return depth(expr)
 
 
 def replace_leaves(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:
@@ -50,16 +76,27 @@ def clean(expr: Expr) -> Expr:
     so does a factor of -1. What SymPy adds for complex numbers (re, conjugate) is taken for real.
 
     Raises:
-        StudentError: a constant is not finite and real (nan, zoo, oo, I), or a function is unknown.
+        StudentError: a constant is not finite and real (nan, zoo, oo, I), a function is unknown, or the
+            formula has more than `MOST_NODES` nodes.
     """
     expr = sympy.sympify(expr)
+    _check_size(expr)
     for _ in range(PASSES):
         # A pass may meet new exact constants: SymPy makes 2*x of x + x.
         cleaned = _clean(expr, {})
+        _check_size(cleaned)
         if cleaned == expr:
             return cleaned
         expr = cleaned
     return expr
+
+
+def _check_size(expr: Expr) -> None:
+    nodes = complexity(expr)
+    if nodes > MOST_NODES:
+        raise StudentError(
+            f"the formula has {nodes:,} nodes; the most that is worked with is {MOST_NODES:,}"
+        )
 
 
 def _clean(node: Expr, done: dict[Expr, Expr]) -> Expr:

@@ -2,14 +2,15 @@
 
 Every sub-expression is held as factor * (core + shift). Scaling makes such pairs everywhere; kept
 apart from the core they merge into the constants around them instead of piling up. All rules are
-exact identities over the reals, and the result is compared on rows of data before it is accepted.
+exact identities where both sides have a value, and the result is compared on rows of data before it is
+accepted.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError
-from smoothray.formulas.functions import add, multiply, number, power, rebuild
+from smoothray.formulas.algebra import add, exponent, multiply, number, power
+from smoothray.formulas.functions import rebuild
 from smoothray.formulas.program import evaluate
 from smoothray.formulas.tree import complexity, replace_leaves, variables
 
@@ -87,13 +89,14 @@ def unscale(
     standardised = evaluate(expr, (rows - mean) / scale)
     with np.errstate(all="ignore"):
         wanted = y_mean + y_scale * standardised
-    try:
-        inner = _visitor(columns)(expr)
-        short = _sum([_product([_Affine(y_scale), inner]), _Affine(y_mean)]).whole()
-        if _agree(evaluate(short, rows, names), wanted):
-            return short
-    except (ArithmeticError, StudentError):
-        pass
+    for rules in ({**_RULES, **_CANCELLING}, _RULES):
+        try:
+            inner = _visitor(columns, rules)(expr)
+            short = _sum([_product([_Affine(y_scale), inner]), _Affine(y_mean)]).whole()
+            if _agree(evaluate(short, rows, names), wanted):
+                return short
+        except (ArithmeticError, StudentError):
+            pass
     return _substitute(expr, columns, y_mean, y_scale)
 
 
@@ -133,7 +136,9 @@ def _agree(values: NDArray[np.float64], wanted: NDArray[np.float64]) -> bool:
         return bool(np.max(np.abs(values[finite] - wanted[finite])) <= allowed)
 
 
-def _visitor(columns: dict[Symbol, tuple[Symbol, float, float]]) -> Callable[[Expr], _Affine]:
+def _visitor(
+    columns: dict[Symbol, tuple[Symbol, float, float]], rules: Mapping[type[Expr], Rule]
+) -> Callable[[Expr], _Affine]:
     done: dict[Expr, _Affine] = {}
 
     def leaf(node: Expr) -> _Affine:
@@ -149,7 +154,7 @@ def _visitor(columns: dict[Symbol, tuple[Symbol, float, float]]) -> Callable[[Ex
             return leaf(node)
         if node not in done:
             parts = [visit(argument) for argument in node.args]
-            done[node] = _RULES.get(node.func, _opaque(node.func))(parts)
+            done[node] = rules.get(node.func, _opaque(node.func))(parts)
         return done[node]
 
     return visit
@@ -219,7 +224,7 @@ def _product(parts: list[_Affine]) -> _Affine:
         return _Affine(factor)
     if len(bodies) == 1:
         return bodies[0]._replace(factor=factor)
-    product = _of(sympy.Mul(*[part.body() for part in bodies]))
+    product = _of(multiply(*[part.body() for part in bodies]))
     return product._replace(factor=factor * product.factor)
 
 
@@ -244,6 +249,51 @@ def _exp(parts: list[_Affine]) -> _Affine:
     if part.core is None or not lift or abs(lift) > LARGEST_SHIFT_OUT_OF_EXP:
         return _opaque(sympy.exp)(parts)
     return _Affine(math.exp(lift), rebuild(sympy.exp, [_Affine(part.factor, part.core).whole()]))
+
+
+def _exp_of_logarithms(parts: list[_Affine]) -> _Affine:
+    """exp(a*log(u) + b) as u**a * exp(b)."""
+    (part,) = parts
+    terms = () if part.core is None else sympy.Add.make_args(part.core)
+    logarithms = [term for term in terms if isinstance(term.as_coeff_Mul()[1], sympy.log)]
+    if not logarithms:
+        return _exp(parts)
+    factors = []
+    for term in logarithms:
+        coefficient, logarithm = term.as_coeff_Mul()
+        index = number(part.factor * float(coefficient))
+        factors.append(_of(power(logarithm.args[0], index)))
+    rest = add(*[term for term in terms if term not in logarithms])
+    if rest.is_Number:
+        factors.append(_Affine(math.exp(part.factor * (part.shift + float(rest)))))
+    else:
+        factors.append(_exp([_Affine(part.factor, rest, part.shift)]))
+    return _product(factors)
+
+
+def _power_of_root(parts: list[_Affine]) -> _Affine:
+    """(u**a)**b as u**(a*b) for a whole a*b."""
+    base, index = parts
+    plain = base.core is not None and base.factor == 1.0 and not base.shift and index.core is None
+    if plain and base.core.is_Pow and base.core.exp.is_Number:
+        merged = exponent(float(base.core.exp) * index.factor)
+        if merged.is_Integer:
+            return _of(power(base.core.base, merged))
+    return _power(parts)
+
+
+def _undoing(function: type[Expr], inverse: type[Expr]) -> Rule:
+    """Of function(inverse(u)), u."""
+
+    def rule(parts: list[_Affine]) -> _Affine:
+        (part,) = parts
+        if isinstance(part.core, inverse) and abs(part.factor) == 1.0 and not part.shift:
+            inner = _of(part.core.args[0])
+            odd = function is not sympy.cos
+            return inner._replace(factor=inner.factor * (part.factor if odd else 1.0))
+        return _opaque(function)(parts)
+
+    return rule
 
 
 def _log(parts: list[_Affine]) -> _Affine:
@@ -279,7 +329,8 @@ def _plain(factor: float) -> bool:
     return 1e-100 < abs(factor) < 1e100
 
 
-_RULES: dict[type[Expr], Callable[[list[_Affine]], _Affine]] = {
+Rule = Callable[[list[_Affine]], _Affine]
+_RULES: dict[type[Expr], Rule] = {
     sympy.Add: _sum,
     sympy.Mul: _product,
     sympy.Pow: _power,
@@ -287,4 +338,12 @@ _RULES: dict[type[Expr], Callable[[list[_Affine]], _Affine]] = {
     sympy.log: _log,
     sympy.Abs: _abs,
     sympy.sign: _sign,
+}
+# The right side has values where the left has none: kept only where the rows tell no difference.
+_CANCELLING: dict[type[Expr], Rule] = {
+    sympy.Pow: _power_of_root,
+    sympy.exp: _exp_of_logarithms,
+    sympy.sin: _undoing(sympy.sin, sympy.asin),
+    sympy.cos: _undoing(sympy.cos, sympy.acos),
+    sympy.tan: _undoing(sympy.tan, sympy.atan),
 }

@@ -268,8 +268,10 @@ def continued(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any])
         before, now = recorded.get(name), given.get(name)
         if name == "students" and isinstance(before, dict) and isinstance(now, dict):
             shared = before.keys() & now.keys()
-            before = {student: before[student] for student in sorted(shared)}
-            now = {student: now[student] for student in sorted(shared)}
+            # What was recorded before there was `nesting` was nested freely.
+            before = {s: {"nesting": "free", **before[s]} for s in sorted(shared)}
+            now = {s: now[s] for s in sorted(shared)}
+            _check_nesting(study, before, now)
         lines += _differences(name, before, now)
     if lines:
         raise StudyError(
@@ -279,6 +281,18 @@ def continued(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any])
             "(--name)."
         )
     return {**given, "students": {**recorded["students"], **given["students"]}}
+
+
+def _check_nesting(study: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise StudyError, a line that says what to write, where nesting is all that differs."""
+    others = {s: {**now[s], "nesting": before[s]["nesting"]} for s in now}
+    differing = [s for s in now if now[s] != others[s]]
+    if differing and not _differences("students", before, others):
+        first = differing[0]
+        raise StudyError(
+            f"the study '{study}' is recorded with other nesting of functions: to go on write student: "
+            f"{{name: {first}, nesting: {before[first]['nesting']}}}, or give it another name (--name)"
+        )
 
 
 def _differences(place: str, before: Any, now: Any) -> list[str]:

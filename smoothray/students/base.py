@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Float
 
 from smoothray.errors import StudentError, did_you_mean
-from smoothray.formulas import clean, complexity, evaluate, tidy
+from smoothray.formulas import clean, complexity, evaluate, nesting_of, tidy
 from smoothray.students.front import Candidate, pareto_front
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,14 @@ OPERATORS: dict[str, int] = {
 None is protected: sqrt(-1) and 1/0 have no value, and a formula that has none on a training row is
 no candidate. `aq` is the analytic quotient a / sqrt(1 + b²), smooth everywhere (Ni et al., 2013).
 """
+
+NESTED = frozenset(
+    {"exp", "log", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"}
+)
+"""Operators that few can read within each other's arguments."""
+
+NESTING: dict[str, int | None] = {"one": 2, "free": None}
+"""name -> how deep operators of `NESTED` may stand within each other: sin(exp(x)) is two deep."""
 
 DEFAULT_OPERATORS = (
     *("add", "sub", "mul", "div"),
@@ -64,6 +72,7 @@ class Student(ABC):
     max_size: the largest complexity of a formula, in nodes of its SymPy tree.
     timeout: seconds after which a fit ends with what it has; None: never. It makes results depend
         on the machine: what bounds a fit is its budget, counted in generations.
+    nesting: a key of `NESTING`: whether functions may stand within functions within functions.
     settings: single values of the budget to replace, such as `population_size=100`.
     """
 
@@ -88,6 +97,7 @@ class Student(ABC):
         operators: Sequence[str] | None = None,
         max_size: int = 30,
         timeout: float | None = None,
+        nesting: str = "one",
         **settings: Any,
     ) -> None:
         self.budget = budget
@@ -95,6 +105,7 @@ class Student(ABC):
             self.operators = tuple(operators)
         self.max_size = max_size
         self.timeout = timeout
+        self.nesting = nesting
         self.overrides = settings
         self.check()
 
@@ -114,6 +125,7 @@ class Student(ABC):
     def check(self) -> None:
         """Raises StudentError for a budget, operator, size or setting that the student has not."""
         self._check_names("budget", [self.budget], self.budgets)
+        self._check_names("nesting", [self.nesting], NESTING)
         self._check_names("setting", self.overrides, self.budgets[self.budget])
         self._check_names("operator", self.operators, self.vocabulary)
         if not any(OPERATORS[operator] == 2 for operator in self.operators):
@@ -166,7 +178,17 @@ class Student(ABC):
                     wanted = np.array(slopes, dtype=np.float64)
                     formulas = list(self._search_matching(inputs, target, seed, wanted))
                 candidates += self._verified(formulas, inputs, target, spread)
-        return pareto_front(c for c in candidates if c.complexity <= self.max_size)
+        return pareto_front(
+            c for c in candidates if c.complexity <= self.max_size and self._is_readable(c.expr)
+        )
+
+    @property
+    def deepest(self) -> int | None:
+        """How deep functions may stand within each other; None: as deep as they will."""
+        return NESTING[self.nesting]
+
+    def _is_readable(self, expr: Expr) -> bool:
+        return self.deepest is None or nesting_of(expr) <= self.deepest
 
     def warm_up(self) -> None:  # noqa: B027 (most programs need none)
         """Load the program and let it compile, so that the first fit is as quick as the next."""

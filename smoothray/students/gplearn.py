@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from sympy import Expr, Symbol
 
 from smoothray.formulas import VOCABULARY, variables
-from smoothray.formulas.functions import add, multiply, number
-from smoothray.students.base import OPERATORS, Array, RawFormula, Student
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "aq": lambda a, b: a / np.hypot(1.0, b),
-    "pow": np.power,
-    "max": np.maximum,
-    "min": np.minimum,
-    "abs": np.abs,
-    "square": np.square,
-    "sqrt": np.sqrt,
-    "cbrt": np.cbrt,
-    "exp": np.exp,
-    "log": np.log,
-    "log1p": np.log1p,
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "asin": np.arcsin,
-    "acos": np.arccos,
-    "atan": np.arctan,
-    "sinh": np.sinh,
-    "cosh": np.cosh,
-    "tanh": np.tanh,
-}
+from smoothray.formulas.algebra import add, multiply, number
+from smoothray.students.base import NESTED, OPERATORS, Array, RawFormula, Student
+from smoothray.students.numeric import FUNCTIONS
 
 
 class GplearnStudent(Student):
@@ -54,7 +27,7 @@ class GplearnStudent(Student):
     name = "gplearn"
     source = "Stephens, gplearn: genetic programming in Python, version 0.4, 2016-2023"
     packages = ("gplearn",)
-    vocabulary = _FUNCTIONS
+    vocabulary = FUNCTIONS
     budgets = {
         "quick": {"population_size": 150, "generations": 12},
         "standard": {"population_size": 400, "generations": 20},
@@ -94,8 +67,10 @@ class GplearnStudent(Student):
             model.set_params(generations=generation).fit(X, y)
             for program in model._programs[-1]:
                 length = program.length_
-                if length <= self.max_size and (
-                    length not in best or program.raw_fitness_ > best[length].raw_fitness_
+                if (
+                    length <= self.max_size
+                    and (length not in best or program.raw_fitness_ > best[length].raw_fitness_)
+                    and (self.deepest is None or nesting(program.program) <= self.deepest)
                 ):
                     best[length] = program
             if model.run_details_["best_fitness"][-1] >= 1.0:
@@ -121,6 +96,18 @@ def _scaled(program: Any, X: Array, y: Array, preferred: bool) -> RawFormula:
         return add(number(offset), multiply(number(slope), expr))
 
     return RawFormula(build, offset + slope * values, preferred)
+
+
+def nesting(program: Sequence[Any]) -> int:
+    """How deep operators of `NESTED` stand within each other in a program."""
+    stack: list[int] = []
+    for node in reversed(program):
+        if isinstance(node, int | float):
+            stack.append(0)
+        else:
+            inner = max(stack.pop() for _ in range(node.arity))
+            stack.append(inner + (node.name in NESTED))
+    return stack[-1]
 
 
 def from_program(program: Sequence[Any], symbols: Sequence[Symbol]) -> Expr:

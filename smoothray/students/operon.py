@@ -12,7 +12,7 @@ from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError
 from smoothray.formulas import VOCABULARY, variables
-from smoothray.formulas.functions import multiply, number
+from smoothray.formulas.algebra import multiply, number
 from smoothray.students.base import OPERATORS, Array, RawFormula, Student
 
 # pyoperon 0.6.2 exchanges fmin and fmax where operators are chosen; a node's own name is right.

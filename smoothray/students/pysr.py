@@ -18,8 +18,9 @@ import sympy
 from sympy import Symbol
 
 from smoothray.errors import StudentError
-from smoothray.formulas import parse, variables
-from smoothray.students.base import OPERATORS, Array, RawFormula, Student
+from smoothray.formulas import variables
+from smoothray.students.base import NESTED, OPERATORS, Array, RawFormula, Student
+from smoothray.students.equations import predictions, read_equation, texts_of, without_exports
 from smoothray.students.julia import julia_missing, julia_versions
 
 _SYMBOLS = {
@@ -79,6 +80,7 @@ class PySRStudent(Student):
         return {
             "binary_operators": symbols[2],
             "unary_operators": symbols[1],
+            "nested_constraints": self._nested_constraints(),
             "extra_sympy_mappings": {"aq": lambda a, b: a / sympy.sqrt(1 + b * b)},
             "maxsize": self.max_size,
             "model_selection": "best",
@@ -93,6 +95,13 @@ class PySRStudent(Student):
             "input_stream": "devnull",
             **self.settings,
         }
+
+    def _nested_constraints(self) -> dict[str, dict[str, int]] | None:
+        """Pair by pair, how often one may stand within another; what three make is dropped from the front."""
+        if self.deepest is None:
+            return None
+        used = [self.vocabulary[name] for name in self.operators if name in NESTED]
+        return {outer: dict.fromkeys(used, self.deepest - 1) for outer in used} or None
 
     def _symbols(self, arity: int) -> list[str]:
         return [self.vocabulary[name] for name in self.operators if OPERATORS[name] == arity]
@@ -110,10 +119,12 @@ class PySRStudent(Student):
         load_required_packages(autodiff_backend="Zygote")  # which Julia derives formulas with
         model = self._fitted(X, y, seed, regressor, loss_function=sobolev_loss(y, slopes))
         formulas = front_from_equations(model.equations_, _names(X), model.get_best().name)
-        # Its losses are no squared errors of y, so the formulas are checked by its predictions.
+        # Its losses are no squared errors of y, so the formulas are checked by what their texts say.
+        columns = dict(zip(_names(X), X.T, strict=True))
+        texts = texts_of(model.equations_)
         return [
-            replace(each, own=np.asarray(model.predict(X, index=label), dtype=np.float64))
-            for each, label in zip(formulas, model.equations_.index, strict=True)
+            replace(formula, own=predictions(text, columns))
+            for formula, text in zip(formulas, texts, strict=True)
         ]
 
     def _fitted(self, X: Array, y: Array, seed: int, regressor: Any = None, **more: Any) -> Any:
@@ -122,7 +133,7 @@ class PySRStudent(Student):
             return regressor(**self.arguments(seed, directory), **more).fit(X, y)
 
     def _load(self) -> Any:
-        """PySRRegressor, with the environment that Julia must find set."""
+        """PySRRegressor that exports nothing, with the environment that Julia must find set."""
         if "juliacall" not in sys.modules:
             if "torch" in sys.modules:
                 raise StudentError(
@@ -133,8 +144,10 @@ class PySRStudent(Student):
                 os.environ.setdefault(variable, value)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="PYTHON_JULIACALL_THREADS")
-            from pysr import PySRRegressor
-        return PySRRegressor
+            from pysr import ExpressionSpec, PySRRegressor
+        raw = ExpressionSpec()
+        raw.create_exports = without_exports
+        return partial(PySRRegressor, expression_spec=raw)
 
 
 def sobolev_loss(y: Array, slopes: Array) -> str:
@@ -181,8 +194,8 @@ def front_from_equations(
 
     names: the symbol of each variable in the equations. chosen: the index label of PySR's choice.
     """
-    rows = zip(frame.index, frame["equation"].astype(str), frame["loss"].astype(float), strict=True)
+    rows = zip(frame.index, texts_of(frame), frame["loss"].astype(float), strict=True)
     return [
-        RawFormula(partial(parse, text, names), float(loss), bool(label == chosen))
+        RawFormula(partial(read_equation, text, names), float(loss), bool(label == chosen))
         for label, text, loss in rows
     ]

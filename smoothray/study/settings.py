@@ -164,6 +164,11 @@ class StudentSettings(Strict):
         default=None, description="What formulas are made of; none given: the student's own set."
     )
     max_size: int = Field(default=30, description="The most nodes of a formula's SymPy tree.")
+    nesting: Literal["one", "free"] = Field(
+        default="one",
+        description="How deep sin, cos, exp, log, tanh and their like may stand within each other's "
+        "arguments: one in another, as sin(exp(x)), or as deep as they will (free).",
+    )
     selection: Selection = Field(
         default="fidelity",
         description="What chooses from the front, on validation rows: closeness to the teacher "
@@ -193,6 +198,7 @@ class StudentSettings(Strict):
             budget=self.budget,
             operators=self.operators,
             max_size=self.max_size,
+            nesting=self.nesting,
             **self.options,
         )
 
