@@ -202,6 +202,8 @@ class _Race:
 
     def _lead(self, workers: int) -> None:
         """Train teachers where fits would run out, until the time is over."""
+        if self.trained is None and any(find_penalty(arm.penalty).has_teacher for arm in self.arms):
+            import smoothray.distillation.teaching  # noqa: F401  (no bank's time is to pay for torch)
         while True:
             with self._changed:
                 if self._error is not None:
