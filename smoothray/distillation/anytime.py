@@ -194,11 +194,18 @@ class _Race:
             with self._changed:
                 self._stopped = True
                 self._changed.notify_all()
-            while any(thread.is_alive() for thread in threads):
-                for process in self._busy.copy():
-                    process.end()
-                for thread in threads:
-                    thread.join(TICK / len(threads))
+            self._end(threads)
+
+    def _end(self, threads: Sequence[threading.Thread]) -> None:
+        """End the threads, and what their processes are at."""
+        ended: set[Process] = set()
+        while any(thread.is_alive() for thread in threads):
+            # A process is not ended while it is handed a fit, which its program would complain of.
+            for thread in threads:
+                thread.join(TICK / len(threads))
+            for process in self._busy - ended:
+                process.end()
+                ended.add(process)
 
     def _lead(self, workers: int) -> None:
         """Train teachers where fits would run out, until the time is over."""
