@@ -318,8 +318,8 @@ main()
 def test_ctrl_c_writes_what_there_is(file):
     """It reaches every process of the terminal's group."""
     process = subprocess.Popen(
-        [sys.executable, "-c", TALKATIVE, "distill", "mine.csv", "--target", "y", "--penalty", "none", "--minutes", "60",
-         "--out", "out"],
+        [sys.executable, "-c", TALKATIVE, "distill", "mine.csv", "--target", "y", "--penalty", "none",
+         "--minutes", "60", "--out", "out"],
         cwd=file.parent, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
     )  # fmt: skip
