@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import shlex
 import shutil
@@ -236,6 +237,14 @@ def distill(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which a fit of a formula is ended.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Search for so long: half of it for the formula, half for the direct fit. More and longer "
+            "fits of what does well; --budget then says nothing, and there are no repeats unless asked for, "
+            "which take as long each. Ctrl-C ends it with the best so far (exit code 130)."
+        ),
+    ] = None,
     sheet: Annotated[str, typer.Option(help="An Excel file's sheet: its name or number.")] = "",
     decimal: Annotated[
         str, typer.Option(help="The decimal sign, '.' or ','; found out if plain.")
@@ -268,6 +277,8 @@ def distill(
         raise StudyError("the direct fit is always done beside the distillation; name a penalty")
     if jobs == 0:
         raise StudyError("--jobs takes a number of processes, or -1 for a core each, not 0")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise StudyError(f"--minutes takes a number above 0, not {minutes:g}")
     model = SymbolicDistiller(
         penalty,
         _strength(strength),
@@ -281,6 +292,7 @@ def distill(
         selection=selection,
         n_jobs=jobs,
         timeout=timeout,
+        max_seconds=None if minutes is None else 30 * minutes,
         random_state=seed,
     )
     model.check()
@@ -307,16 +319,23 @@ def distill(
         warnings.catch_warnings(record=True) as told,
     ):
         warnings.simplefilter("always", UserWarning)
+        distilled = None
         try:
             started = time.monotonic()
             distilled = Distilled.of(model, dataset, seed, test_size)
             seconds = time.monotonic() - started
+            stopped = distilled.is_interrupted
             if pick is not None:
                 distilled = distilled.picked(pick)
-            distilled = distilled.repeated(repeats or automatic_repeats(seconds), pick)
+            if not stopped:
+                automatic = 1 if minutes is not None else automatic_repeats(seconds)
+                distilled = distilled.repeated(repeats or automatic, pick)
         except KeyboardInterrupt:
-            say("Stopped: nothing was written.")
-            raise typer.Exit(INTERRUPTED) from None
+            stopped = True
+            if distilled is None or minutes is None:
+                say("Stopped: nothing was written.")
+                raise typer.Exit(INTERRUPTED) from None
+            say("Stopped before the repeats were done: they are left out.")
     if table.units is not None:
         distilled = distilled.in_units(table.units)
     cautions = tuple(dict.fromkeys(str(w.message) for w in told if w.category is UserWarning))
@@ -336,6 +355,9 @@ def distill(
     if mlflow:
         uri = log_to_mlflow(distilled)
         say(f"In MLflow: mlflow models predict -m {uri} -i new.csv -t csv --env-manager local")
+    if stopped:
+        say("Stopped: this is the best of what was searched.")
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from smoothray.commands.distilled_tables import print_front, print_stability, un
 from smoothray.datasets import Dataset
 from smoothray.datasets.splits import holdout
 from smoothray.datasets.suspicions import row_numbers
+from smoothray.distillation.attempts import logger
 from smoothray.distillation.distiller import SymbolicDistiller
 from smoothray.distillation.saved import as_json
 from smoothray.distillation.stability import Stability, stability_of
@@ -50,7 +51,8 @@ class Distilled:
     def of(
         cls, model: SymbolicDistiller, dataset: Dataset, seed: int, test_size: float = 0.25
     ) -> Distilled:
-        """Fit both on all rows but the test rows."""
+        """Fit both on all rows but the test rows, each for the model's `max_seconds`. After Ctrl-C, which
+        ends such a search early, the direct fit is a quick one."""
         training, _ = holdout(len(dataset.y), seed, test_size)
         direct = SymbolicDistiller(
             **{
@@ -58,13 +60,38 @@ class Distilled:
                 **{"penalty": "direct", "strength": "auto", "augment": 0, "monotone": None},
             }
         )
-        for each in (model, direct):
-            each.fit(frame_of(dataset, training), dataset.y[training])
+        rows = frame_of(dataset, training), dataset.y[training]
+        model.fit(*rows)
+        try:
+            stopped = was_interrupted(model)
+            if not stopped:
+                direct.fit(*rows)
+        except KeyboardInterrupt:
+            if model.search_ is None:
+                raise
+            stopped = True
+        if stopped:
+            logger.info("stopped; a quick direct fit to compare with, then the result")
+            direct.set_params(max_seconds=None, budget="quick").fit(*rows)
         distilled = cls(model, direct, dataset, seed, test_size)
         if dataset.encoding is not None:
             model.encoding_ = dataset.encoding.on(dataset.X[training])
         model.scores_ = distilled.scores()
         return distilled
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C ended one of the searches early."""
+        if self.model.search_ is None:
+            return False
+        return self.direct.search_ is None or was_interrupted(self.direct)
+
+    @property
+    def direct_name(self) -> str:
+        """What the direct fit is called, which has had the same time or not."""
+        if self.model.search_ is None:
+            return "direct fit, without a teacher"
+        return f"direct fit, {'less' if self.is_interrupted else 'same'} time"
 
     def picked(self, complexity: int) -> Distilled:
         """The same with the front's best formula of at most so many nodes, and the direct fit's."""
@@ -135,6 +162,10 @@ class Distilled:
         }
 
 
+def was_interrupted(model: SymbolicDistiller) -> bool:
+    return bool(model.search_ and model.search_["interrupted"])
+
+
 def frame_of(dataset: Dataset, rows: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(dataset.X[rows], columns=list(dataset.feature_names))
 
@@ -163,6 +194,8 @@ def result(distilled: Distilled) -> dict[str, Any]:
         "seed": distilled.seed,
         "version": smoothray.__version__,
         "tried": model.strengths_.to_dict("records"),
+        **({} if model.search_ is None else {"search": model.search_}),
+        **({} if distilled.direct.search_ is None else {"direct_search": distilled.direct.search_}),
         **({} if distilled.stability is None else _stability(distilled.stability)),
         **({} if distilled.units is None else {"units": asdict(distilled.units)}),
     }
@@ -209,7 +242,7 @@ def print_result(distilled: Distilled) -> None:
         ("this formula", number(scores["r2_test"]), str(model.complexity_)),
         (f"its teacher ({arm})", number(scores["teacher_r2_test"]), ""),
         ("formula against teacher (fidelity)", number(scores["fidelity_test"]), ""),
-        ("direct fit, without a teacher", number(scores["direct_r2_test"]),
+        (distilled.direct_name, number(scores["direct_r2_test"]),
          str(distilled.direct.complexity_)),
     ]  # fmt: skip
     title = f"R² on {len(distilled.test)} test rows of {len(distilled.dataset.y)}, seed {distilled.seed}"

@@ -19,10 +19,12 @@ from smoothray_analysis.report.formula_page import Formula, FormulaPage
 from sympy import Expr
 
 import smoothray
+from smoothray.commands.console import hours
 from smoothray.commands.distilled_tables import constants_text, units_text
 from smoothray.datasets import Dataset
 from smoothray.datasets.encoding import RawColumn
 from smoothray.distillation.stability import Stability
+from smoothray.errors import plural
 from smoothray.formulas import Program, to_mathml
 from smoothray.records.versions import versions
 from smoothray.study.plan import Arm
@@ -115,7 +117,13 @@ def _facts(distilled: Distilled, source: str, train: int, test: int) -> Iterator
     yield "rows left out", "; ".join(gaps) or "none"
     yield f"columns ({len(dataset.feature_names)})", ", ".join(dataset.feature_names)
     yield "teacher", str(Arm(model.penalty_, model.strength_, model.augment))
-    yield "student", f"{model.student}, budget {model.budget}, at most {model.max_size} nodes"
+    spent = model.search_
+    budget = (
+        f"budget {model.budget}"
+        if spent is None
+        else f"{plural(spent['fits'], 'fit')} in {hours(spent['seconds'])}"
+    )
+    yield "student", f"{model.student}, {budget}, at most {model.max_size} nodes"
     yield "seed", str(distilled.seed)
     yield "data's fingerprint", dataset.fingerprint
     made_with = versions(StudentSettings(name=model.student))

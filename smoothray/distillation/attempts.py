@@ -36,12 +36,14 @@ logger = logging.getLogger(__name__)
 class Attempt:
     """One arm on one trial. teacher: a `smoothray.teachers.fitted.Teacher`; None for the direct fit.
 
-    fields: those of a record (see `smoothray.distillation.trial`).
+    fields: those of a record (see `smoothray.distillation.trial`). origins: of a front that was pooled from
+    several attempts, the one that each member is from.
     """
 
     arm: Arm
     teacher: Any
     fields: dict[str, Any]
+    origins: tuple[Attempt, ...] = ()
 
     @property
     def loss(self) -> float:
@@ -131,7 +133,7 @@ def attempt_all(
     """
     built = student.build()
     with_slopes = selection == "sobolev" and built.matches_slopes
-    taught = _taught(trials, arms, teacher, factory, trained, with_slopes)
+    taught = taught_by_arm(trials, arms, teacher, factory, trained, with_slopes)
     work = [
         (trials[place], arm, outputs, network)
         for place, arm, outputs, network in taught
@@ -141,7 +143,7 @@ def attempt_all(
         (arm, outputs.reason) for _, arm, outputs, _ in taught if isinstance(outputs, Failure)
     ]
     if not work:
-        raise TeacherError(f"no teacher could be trained; {_told(reasons)}")
+        raise TeacherError(f"no teacher could be trained; {told_once(reasons)}")
     count = f"{len(work)} formula{'s' * (len(work) > 1)}"
     logger.info("fitting %s with %s (%s)", count, student.name, student.budget)
     calls = [(trial, outputs, arm.augment, built, selection) for trial, arm, outputs, _ in work]
@@ -151,22 +153,33 @@ def attempt_all(
         if isinstance(fields, Failure):
             reasons.append((arm, fields.reason))
             continue
-        about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
-        taught_by = teacher_fields(trial, outputs) if outputs else {}
         place = next(i for i, other in enumerate(trials) if other is trial)
-        by_trial[place].append(Attempt(arm, network, {**about, **taught_by, **fields}))
+        by_trial[place].append(attempt_of(trial, arm, outputs, network, fields))
     for attempts in by_trial:
         if not attempts and all_needed:
-            raise StudentError(f"no formula came of it; {_told(reasons)}")
+            raise StudentError(f"no formula came of it; {told_once(reasons)}")
         if reasons:
-            warnings.warn(f"not all was tried; {_told(reasons)}", UserWarning, stacklevel=4)
+            warnings.warn(f"not all was tried; {told_once(reasons)}", UserWarning, stacklevel=4)
             reasons = []
         # The sort is stable, so of equally good arms the first and weakest stays ahead.
         attempts.sort(key=lambda attempt: attempt.loss)
     return by_trial
 
 
-def _told(reasons: Sequence[tuple[Arm, str]]) -> str:
+def attempt_of(
+    trial: Trial,
+    arm: Arm,
+    outputs: TeacherOutputs | None,
+    network: Any,
+    fields: dict[str, Any],
+) -> Attempt:
+    """The attempt that a student's fields belong to."""
+    about = {"penalty": arm.penalty, "strength": arm.strength, "augment": arm.augment}
+    taught_by = teacher_fields(trial, outputs) if outputs else {}
+    return Attempt(arm, network, {**about, **taught_by, **fields})
+
+
+def told_once(reasons: Sequence[tuple[Arm, str]]) -> str:
     """Each reason once, with the arms that it is for."""
     by_reason: dict[str, list[str]] = {}
     for arm, reason in reasons:
@@ -180,7 +193,7 @@ Taught = tuple[int, Arm, Any, Any]
 """A trial's place, an arm, its outputs (None: the labels; a Failure: there are none) and its teacher."""
 
 
-def _taught(
+def taught_by_arm(
     trials: Sequence[Trial],
     arms: Sequence[Arm],
     settings: TeacherSettings,
@@ -188,6 +201,8 @@ def _taught(
     trained: Sequence[Any] | None,
     with_slopes: bool,
 ) -> list[Taught]:
+    """A teacher for each arm on each trial, those of one penalty in one bank. Parameters: as `attempt_all`
+    takes them."""
     results: list[Taught] = []
     for penalty in dict.fromkeys(arm.penalty for arm in arms):
         alike = [arm for arm in arms if arm.penalty == penalty]
@@ -249,11 +264,11 @@ def _fit_all(
     workers = min(joblib.effective_n_jobs(n_jobs), len(calls))
     # Only a process can be ended at any time.
     if workers == 1 and timeout is None and not student.needs_own_process:
-        return [_fit(*call) for call in calls]
-    return run_all(_fit, calls, student, workers, timeout)
+        return [fit_one(*call) for call in calls]
+    return run_all(fit_one, calls, student, workers, timeout)
 
 
-def _fit(
+def fit_one(
     trial: Trial, outputs: TeacherOutputs | None, k: int, student: Student, selection: str
 ) -> dict[str, Any] | Failure:
     """The fields of a record, or why there is no formula."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sympy import Symbol
 
@@ -43,20 +44,30 @@ def _or_least(value: float | None) -> float:
 
 
 def of_member(smoothness: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:
-    """A teacher's and its formula's smoothness, for another member of the front."""
-    rough = smoothness["teacher_jacobian"]
+    """A teacher's and its formula's smoothness, for another member of the front, which in a pooled one names
+    its own teacher's."""
+    told = {name: member[name] for name in smoothness if name in member}
+    taught = {name: None if pd.isna(value) else float(value) for name, value in told.items()}
+    rough = {**smoothness, **taught}["teacher_jacobian"]
     return {
         **smoothness,
+        **taught,
         "student_jacobian": float(member["jacobian"]),
         "student_gradient_max": float(member["gradient_max"]),
         "alignment": None if rough is None else alignment(float(member["jacobian"]), rough),
     }
 
 
+def strength_of(member: Mapping[str, Any]) -> float | None:
+    """The strength of a pooled front's member; None where its penalty takes none."""
+    return None if pd.isna(member["strength"]) else float(member["strength"])
+
+
 def with_member(attempt: Attempt, place: int) -> Attempt:
     """The attempt with another member of its front as the one chosen."""
-    fields = attempt.fields
-    front = [{**member, "chosen": i == place} for i, member in enumerate(fields["front"])]
+    source = attempt.origins[place] if attempt.origins else attempt
+    fields = source.fields
+    front = [{**member, "chosen": i == place} for i, member in enumerate(attempt.fields["front"])]
     member = front[place]
     changed = {
         "complexity": member["complexity"],
@@ -70,7 +81,7 @@ def with_member(attempt: Attempt, place: int) -> Attempt:
     if "alignment" in fields:
         changed["alignment"] = alignment(member["jacobian"], fields["teacher_jacobian"])
     kept = {name: value for name, value in fields.items() if name != "latex"}
-    return replace(attempt, fields={**kept, **changed})
+    return replace(source, fields={**kept, **changed}, origins=attempt.origins)
 
 
 def of_size(attempt: Attempt, complexity: int | None) -> Attempt:
@@ -155,7 +166,8 @@ def monotone_attempts(
 
 def _only(attempt: Attempt, places: Sequence[int]) -> Attempt:
     front = [attempt.fields["front"][i] for i in places]
-    return replace(attempt, fields={**attempt.fields, "front": front})
+    origins = tuple(attempt.origins[i] for i in places) if attempt.origins else ()
+    return replace(attempt, fields={**attempt.fields, "front": front}, origins=origins)
 
 
 def _best(front: Sequence[Mapping[str, Any]], places: Sequence[int], selection: str) -> int:

@@ -16,23 +16,25 @@ from sympy import Expr, Symbol
 
 from smoothray.datasets import Dataset
 from smoothray.distillation import saved
-from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
+from smoothray.distillation.anytime import Spent, one_kept, search
+from smoothray.distillation.attempts import Attempt, attempt_all
+from smoothray.distillation.checks import settings_of
 from smoothray.distillation.choice import (
     checked_signs,
     member_of_size,
     monotone_attempts,
     of_member,
+    strength_of,
 )
 from smoothray.distillation.outcome import SMOOTHNESS, curve, front
 from smoothray.distillation.own_teacher import OwnTeacher
 from smoothray.distillation.stability import Stability, stability_of
 from smoothray.distillation.trial import Trial
-from smoothray.errors import SmoothrayError, StudyError, did_you_mean
+from smoothray.errors import SmoothrayError, StudyError
 from smoothray.formulas import Program, parse, to_latex, to_python
 from smoothray.seeds import generator
 from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings, TeacherSettings
-from smoothray.study.study import validated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 FEW_ROWS = 30
-SELECTIONS = ("accuracy", "fidelity", "native", "sobolev")
 
 
 class FitError(SmoothrayError, ValueError):
@@ -111,6 +112,14 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Seconds that one fit of a formula may take. One past them is ended, and its strength has failed: a
         warning says so, and where none is left `fit` raises. Only a process can be ended, so with a timeout
         formulas are fitted in processes of their own, one by default. None: no limit.
+    max_seconds : float or None, default=None
+        None: each setting is fitted once, with `budget`. Else the search goes on for so many seconds, up to a
+        tenth more: all settings with the shortest budget, the best third of them with the next one, and so
+        on up to the longest (`budget` then says nothing), again and again with other first weights and
+        seeds, in `n_jobs` processes. All formulas make one front, which the choice is made from. At least
+        one fit is made, however long it takes. How much is fitted depends on the machine, and so does the
+        formula; the same fits give the same. An interrupt (Ctrl-C) ends the search with what it has, with a
+        warning; without max_seconds it ends the fit as ever.
     random_state : int, RandomState or None, default=None
         Decides the validation rows, the networks' first weights and the student's search. The same int
         and data give the same formula.
@@ -128,6 +137,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         What was tried and how it scored on the validation rows: the curve that the choice was made on.
     penalty_, strength_ : str, float or None
         What was chosen.
+    search_ : dict or None
+        With max_seconds what the search took: `fits`, `restarts`, `seconds`, and whether it was
+        `interrupted`.
     smoothness_ : dict
         Mean squared Jacobian and largest gradient of teacher and formula on the validation rows, the
         teacher's spectral bound, and their alignment (log of the Jacobians' ratio); standardised units.
@@ -177,6 +189,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         student_options: dict[str, Any] | None = None,
         n_jobs: int | None = None,
         timeout: float | None = None,
+        max_seconds: float | None = None,
         random_state: Any = None,
     ) -> None:
         self.penalty = penalty
@@ -196,6 +209,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.student_options = student_options
         self.n_jobs = n_jobs
         self.timeout = timeout
+        self.max_seconds = max_seconds
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> SymbolicDistiller:
@@ -216,7 +230,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def check(self) -> None:
         """Raise SmoothrayError for parameters that cannot be used, before there are data."""
-        self._settings()
+        settings_of(self)
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise SmoothrayError where parameters name a column that is not among these."""
@@ -343,7 +357,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return tags
 
     def _fit(self, X: Array, y: Array, sample_weight: ArrayLike | None) -> SymbolicDistiller:
-        arms, student, teacher = self._settings()
+        arms, student, teacher = settings_of(self)
         weights = self._weights(sample_weight, X)
         self._many = y.ndim == 2
         targets = y if self._many else y[:, None]
@@ -351,16 +365,18 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._names = self._columns(X.shape[1])
         seed = self._seed(self.random_state)
         trials = [self._trial(X, target, weights, seed) for target in targets.T]
-        attempts = self._attempts(
+        attempts, spent = self._attempts(
             trials,
             arms,
             student,
             teacher,
+            self.max_seconds,
             n_jobs=self.n_jobs,
             timeout=None if self.timeout is None else student.timeout,
         )
         self._means = targets.mean(0)
         self._take(attempts)
+        self.search_ = None if spent is None else spent.told()
         return self
 
     @staticmethod
@@ -373,89 +389,47 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         arms: list[Arm],
         student: StudentSettings,
         teacher: TeacherSettings,
+        seconds: float | None = None,
         **options: Any,
-    ) -> list[list[Attempt]]:
-        """Each trial's attempts, best first, of those whose formula has the signs that it must have."""
+    ) -> tuple[list[list[Attempt]], Spent | None]:
+        """Each trial's attempts, best first, of those whose formula has the signs that it must have, and what
+        a search of so many seconds took."""
         own = OwnTeacher(self.teacher, self.prefit, self.penalty)
         factory = own.factory(len(self._names))
         selection = self.selection or ("fidelity" if self.prefit else "accuracy")
         signs = checked_signs(self.monotone, self._names)
-        by_trial = attempt_all(
-            trials,
-            arms if factory is None else own.suited(arms, factory(len(self._names))),
-            student,
-            selection,
-            teacher,
-            factory=factory,
-            trained=own.trained(len(trials), self._names),
+        if factory is not None:
+            arms = own.suited(arms, factory(len(self._names)))
+        options = {
             **options,
-        )
-        if not signs:
-            return by_trial
-        kept = []
-        for trial, attempts in zip(trials, by_trial, strict=True):
-            rows = np.concatenate([trial.raw["train"], trial.raw["val"]])
-            monotone, first_holds = monotone_attempts(attempts, self._names, rows, signs, selection)
-            if not first_holds:
-                warnings.warn(
-                    "the best formula is not monotone as asked; the next best that is stands in its place",
-                    UserWarning,
-                    stacklevel=5,
-                )
-            kept.append(monotone)
-        return kept
+            "factory": factory,
+            "trained": own.trained(len(trials), self._names),
+        }
 
-    def _settings(self) -> tuple[list[Arm], StudentSettings, TeacherSettings]:
-        """What the parameters come to. Raises SmoothrayError for those that cannot be used."""
-        if self.selection is not None and self.selection not in SELECTIONS:
-            raise StudyError(
-                f"the selection is '{self.selection}'; use one of {', '.join(SELECTIONS)}"
-                f"{did_you_mean(str(self.selection), SELECTIONS)}"
+        def monotone(place: int, attempts: list[Attempt]) -> tuple[list[Attempt], bool]:
+            rows = np.concatenate([trials[place].raw["train"], trials[place].raw["val"]])
+            return monotone_attempts(attempts, self._names, rows, signs, selection)
+
+        spent = None
+        if seconds is not None:
+            keep = one_kept(monotone) if signs else None
+            found, spent = search(
+                trials, arms, student, selection, teacher, seconds, keep=keep, **options
             )
-        checked_signs(self.monotone, None)
-        if self.n_jobs == 0:
-            raise StudyError("n_jobs is 0; give a number of processes, or -1 for one a core")
-        for name in self.teacher_options or {}:
-            if name not in TeacherSettings.model_fields:
-                known = list(TeacherSettings.model_fields)
-                raise StudyError(
-                    f"teacher_options has no '{name}'; it takes {', '.join(known)}"
-                    f"{did_you_mean(str(name), known)}"
-                )
-        if not 0 < self.validation_fraction < 1:
-            raise StudyError(
-                f"validation_fraction is {self.validation_fraction}; give a part between 0 and 1"
+            best_holds = not spent.refused_best
+        else:
+            found = attempt_all(trials, arms, student, selection, teacher, **options)
+            best_holds = True
+            for place, attempts in enumerate(found if signs else []):
+                found[place], holds = monotone(place, attempts)
+                best_holds &= holds
+        if not best_holds:
+            warnings.warn(
+                "the best formula is not monotone as asked; the next best that is stands in its place",
+                UserWarning,
+                stacklevel=5,
             )
-        if not isinstance(self.augment, int | np.integer) or self.augment < 0:
-            raise StudyError(
-                f"augment is {self.augment}; give a whole number of new points per row, at least 0"
-            )
-        student = validated(
-            StudentSettings,
-            {
-                "name": self.student,
-                "budget": self.budget,
-                "max_size": self.max_size,
-                "nesting": self.nesting,
-                "operators": None if self.operators is None else tuple(self.operators),
-                **({} if self.timeout is None else {"timeout": self.timeout}),
-                "options": dict(self.student_options or {}),
-            },
-        )
-        reason = student.build().unavailable()
-        if reason:
-            raise StudyError(f"the student '{self.student}' cannot run here: {reason}")
-        teacher = validated(TeacherSettings, dict(self.teacher_options or {}))
-        if len(teacher.ensemble) > 1:
-            raise StudyError("a fit has one ensemble size; give teacher_options one number")
-        if hasattr(self.teacher, "state_dict") and not self.prefit and teacher.ensemble[0] > 1:
-            raise StudyError(
-                "all networks would start from the module's weights, so an ensemble would be the same "
-                "network several times; give a function that makes a module"
-            )
-        if self.prefit:
-            return [Arm("none", None, self.augment)], student, teacher
-        return candidate_arms(self.penalty, self.strength, self.augment), student, teacher
+        return found, spent
 
     def _weights(self, sample_weight: ArrayLike | None, X: Array) -> Array | None:
         if sample_weight is None:
@@ -519,6 +493,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.teacher_ = self._shaped([attempt.teacher for attempt in best])
         self.smoothness_ = self._shaped([{k: each.get(k) for k in SMOOTHNESS} for each in fields])
         self.pareto_front_ = self._shaped([front(each["front"]) for each in fields])
+        self._teachers = [[one.teacher for one in attempt.origins] for attempt in best]
         self.strengths_ = self._shaped([curve(attempts) for attempts in by_target])
         self.encoding_: Encoding | None = None
         self.scores_: dict[str, Any] = {}
@@ -544,6 +519,12 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.smoothness_ = self._shaped(
             [of_member(each, m) for each, m in zip(smoothness, members, strict=True)]
         )
+        if self.search_ is not None and all("penalty" in member for member in members):
+            self.penalty_ = self._shaped([None if self.prefit else m["penalty"] for m in members])
+            self.strength_ = self._shaped([strength_of(member) for member in members])
+            if self._teachers:
+                teachers = zip(self._teachers, places, strict=True)
+                self.teacher_ = self._shaped([pooled[place] for pooled, place in teachers])
 
     def _shaped(self, values: list[Any]) -> Any:
         """One value an output; the value itself for a target of one dimension."""

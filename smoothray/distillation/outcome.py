@@ -13,6 +13,8 @@ SMOOTHNESS = (
     "teacher_jacobian", "teacher_gradient_max", "teacher_spectral",
     "student_jacobian", "student_gradient_max", "alignment",
 )  # fmt: skip
+ORIGIN = ("penalty", "strength", "restart", *SMOOTHNESS[:3])
+"""What a pooled front says of each member's teacher."""
 CURVE = {
     "student_r2_val": "r2_val",
     "teacher_r2_val": "teacher_r2_val",
@@ -30,7 +32,8 @@ def front(members: list[dict[str, Any]]) -> pd.DataFrame:
         "complexity", "formula", "r2_train", "r2_val", "fidelity_train", "fidelity_val",
         "jacobian", "gradient_max", "chosen",
     ]  # fmt: skip
-    return pd.DataFrame(members)[kept].astype({"chosen": bool})
+    frame = pd.DataFrame(members)
+    return frame[[*kept, *(name for name in ORIGIN if name in frame)]].astype({"chosen": bool})
 
 
 def curve(attempts: Sequence[Attempt]) -> pd.DataFrame:
@@ -40,6 +43,7 @@ def curve(attempts: Sequence[Attempt]) -> pd.DataFrame:
             "penalty": attempt.arm.penalty,
             "strength": attempt.arm.strength,
             **{name: attempt.fields.get(field) for field, name in CURVE.items()},
+            **{name: attempt.fields[name] for name in ("fits",) if name in attempt.fields},
             "chosen": attempt is attempts[0],
         }
         for attempt in attempts

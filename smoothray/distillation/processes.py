@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -25,7 +26,9 @@ class Process:
 
     def __init__(self) -> None:
         self.parent = os.getpid()
-        self._executor = ProcessPoolExecutor(max_workers=1, timeout=IDLE_SECONDS)
+        self._executor = ProcessPoolExecutor(
+            max_workers=1, timeout=IDLE_SECONDS, initializer=_left_to_the_parent
+        )
 
     def call(
         self, function: Callable[..., Any], *arguments: Any, seconds: float | None, late: str
@@ -49,6 +52,11 @@ class Process:
     def end(self) -> None:
         """End it, whatever it is doing."""
         self._executor.shutdown(kill_workers=True)
+
+
+def _left_to_the_parent() -> None:
+    """Ctrl-C reaches all of a terminal's processes; what becomes of this one its parent says."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _idle: list[Process] = []
@@ -81,6 +89,43 @@ def _take(student: Student, busy: set[Process]) -> Process:
                 raise
 
 
+def warm(student: Student, busy: set[Process]) -> None:
+    """Have one more process ready for the student's fits. What goes wrong shows in the first of them."""
+    run_one(_nothing, (), student, busy)
+
+
+def _nothing() -> None:
+    pass
+
+
+def run_one(
+    function: Callable[..., Any],
+    call: tuple[Any, ...],
+    student: Student,
+    busy: set[Process],
+    seconds: float | None = None,
+    late: str | None = None,
+) -> Any:
+    """`function(*call)` in a process that stays for the next; it is among the busy ones meanwhile.
+
+    A Failure stands for what the process died of, or, with `late` as its reason, was ended for since it ran
+    for more than `seconds`.
+    """
+    late = late or f"the fit passed its time limit of {seconds or 0:g} s"
+    try:
+        process = _take(student, busy)
+        outcome = process.call(function, *call, seconds=seconds, late=late)
+    except BrokenProcessPool:
+        return Failure("the student's process died (out of memory, or a crash in its native code)")
+    except SmoothrayError as error:
+        return Failure(str(error))
+    except Exception as error:  # what cannot be sent there or back
+        return Failure(f"{type(error).__name__}: {error}")
+    busy.discard(process)
+    _idle.append(process)
+    return outcome
+
+
 def run_all(
     function: Callable[..., Any],
     calls: Sequence[tuple[Any, ...]],
@@ -93,23 +138,9 @@ def run_all(
     A Failure stands for what a process died of, or was ended for since it ran for more than `seconds`.
     """
     busy: set[Process] = set()
-    late = "" if seconds is None else f"the fit passed its time limit of {seconds:g} s"
 
     def run(call: tuple[Any, ...]) -> Any:
-        try:
-            process = _take(student, busy)
-            outcome = process.call(function, *call, seconds=seconds, late=late)
-        except BrokenProcessPool:
-            return Failure(
-                "the student's process died (out of memory, or a crash in its native code)"
-            )
-        except SmoothrayError as error:
-            return Failure(str(error))
-        except Exception as error:  # what cannot be sent there or back
-            return Failure(f"{type(error).__name__}: {error}")
-        busy.discard(process)
-        _idle.append(process)
-        return outcome
+        return run_one(function, call, student, busy, seconds)
 
     with ThreadPoolExecutor(workers) as threads:
         try:

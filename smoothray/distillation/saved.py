@@ -101,6 +101,7 @@ def as_json(model: SymbolicDistiller) -> dict[str, Any]:
         "target_mean": [float(mean) for mean in model._means],
         "encoding": None if encoding is None else encoding.to_json(),
         "scores": _plain(model.scores_, "scores"),
+        **({} if model.search_ is None else {"search": _plain(model.search_, "search")}),
         "settings": _settings(model),
         "versions": dict(model.versions_),
         **tables,
@@ -156,6 +157,7 @@ def _restored(cls: type[Model], fields: Mapping[str, Any]) -> Model:
     for name in TABLES:
         setattr(model, f"{name}_", model._shaped([_frame(table) for table in fields[name]]))
     model.teacher_ = model._shaped([None] * len(fields["formula"]))
+    model._teachers, model.search_ = [], fields.get("search")
     model.validation_rows_ = None
     model.encoding_ = Encoding.from_json(fields["encoding"]) if fields["encoding"] else None
     model.scores_, model.versions_ = fields["scores"], fields["versions"]

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
 from smoothray.datasets.splits import holdout
+from smoothray.distillation.anytime import search
 from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
+from smoothray.distillation.checks import settings_of
 from smoothray.distillation.choice import of_size
 from smoothray.errors import StudentError
 from smoothray.formulas import Program, parse, structure_of
@@ -122,7 +124,7 @@ def stability_of(
 
     Raises StudentError where no split gave a formula.
     """
-    arms, student, teacher = model._settings()
+    arms, student, teacher = settings_of(model)
     parts = [holdout(len(y), seed, test_size) for seed in seeds]
     trials = [
         model._trial(X[rows], y[rows], None, model._seed(seed))
@@ -133,10 +135,10 @@ def stability_of(
         "timeout": None if model.timeout is None else student.timeout,
         "all_needed": False,
     }
-    smooth = model._attempts(trials, arms, student, teacher, **shared)
-    plain = attempt_all(
-        trials, candidate_arms("direct", "auto", 0), student, "accuracy", teacher, **shared
-    )
+    seconds = None if model.max_seconds is None else model.max_seconds * len(trials)
+    smooth, _ = model._attempts(trials, arms, student, teacher, seconds, **shared)
+    how = trials, candidate_arms("direct", "auto", 0), student, "accuracy", teacher
+    plain = attempt_all(*how, **shared) if seconds is None else search(*how, seconds, **shared)[0]
     rows = [
         _scored(
             seed,

@@ -19,7 +19,8 @@ PARTS = ("train", "val", "test")
 class Trial:
     """One split of one data set. `raw` is in the data's units; x and y are standardised on train alone.
 
-    weights: the rows' weights for each part, of mean 1; None: all count the same.
+    weights: the rows' weights for each part, of mean 1; None: all count the same. draw: of several fits to
+    the same teacher, each with a student seed of its own, which this is.
     """
 
     dataset: Dataset
@@ -31,6 +32,7 @@ class Trial:
     x_scaler: Scaler
     y_scaler: TargetScaler
     weights: dict[str, Array] | None = None
+    draw: int = 0
 
     @classmethod
     def of(cls, dataset: Dataset, number: int, seed: int) -> Trial:
@@ -69,7 +71,8 @@ class Trial:
 
     @property
     def student_seed(self) -> int:
-        return seed(self.seed, self.dataset.name, self.number, "student")
+        names = (self.seed, self.dataset.name, self.number, "student")
+        return seed(*names, self.draw) if self.draw else seed(*names)
 
     def teacher_seeds(self, ensemble: int) -> list[int]:
         names = (self.seed, self.dataset.name, self.number, "teacher")

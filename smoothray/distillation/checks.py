@@ -1,0 +1,80 @@
+"""What a distiller's parameters come to, looked at before there are data."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from smoothray.distillation.attempts import candidate_arms
+from smoothray.distillation.choice import checked_signs
+from smoothray.errors import StudyError, did_you_mean
+from smoothray.study.plan import Arm
+from smoothray.study.settings import StudentSettings, TeacherSettings
+from smoothray.study.study import validated
+
+if TYPE_CHECKING:
+    from smoothray.distillation.distiller import SymbolicDistiller
+
+SELECTIONS = ("accuracy", "fidelity", "native", "sobolev")
+
+
+def settings_of(
+    model: SymbolicDistiller,
+) -> tuple[list[Arm], StudentSettings, TeacherSettings]:
+    """What the parameters come to. Raises SmoothrayError for those that cannot be used."""
+    if model.selection is not None and model.selection not in SELECTIONS:
+        raise StudyError(
+            f"the selection is '{model.selection}'; use one of {', '.join(SELECTIONS)}"
+            f"{did_you_mean(str(model.selection), SELECTIONS)}"
+        )
+    checked_signs(model.monotone, None)
+    if model.max_seconds is not None and not (
+        isinstance(model.max_seconds, Real) and 0 < float(model.max_seconds) < math.inf
+    ):
+        raise StudyError(f"max_seconds is {model.max_seconds}; give a number of seconds above 0")
+    if model.n_jobs == 0:
+        raise StudyError("n_jobs is 0; give a number of processes, or -1 for one a core")
+    for name in model.teacher_options or {}:
+        if name not in TeacherSettings.model_fields:
+            known = list(TeacherSettings.model_fields)
+            raise StudyError(
+                f"teacher_options has no '{name}'; it takes {', '.join(known)}"
+                f"{did_you_mean(str(name), known)}"
+            )
+    if not 0 < model.validation_fraction < 1:
+        raise StudyError(
+            f"validation_fraction is {model.validation_fraction}; give a part between 0 and 1"
+        )
+    if not isinstance(model.augment, int | np.integer) or model.augment < 0:
+        raise StudyError(
+            f"augment is {model.augment}; give a whole number of new points per row, at least 0"
+        )
+    student = validated(
+        StudentSettings,
+        {
+            "name": model.student,
+            "budget": model.budget,
+            "max_size": model.max_size,
+            "nesting": model.nesting,
+            "operators": None if model.operators is None else tuple(model.operators),
+            **({} if model.timeout is None else {"timeout": model.timeout}),
+            "options": dict(model.student_options or {}),
+        },
+    )
+    reason = student.build().unavailable()
+    if reason:
+        raise StudyError(f"the student '{model.student}' cannot run here: {reason}")
+    teacher = validated(TeacherSettings, dict(model.teacher_options or {}))
+    if len(teacher.ensemble) > 1:
+        raise StudyError("a fit has one ensemble size; give teacher_options one number")
+    if hasattr(model.teacher, "state_dict") and not model.prefit and teacher.ensemble[0] > 1:
+        raise StudyError(
+            "all networks would start from the module's weights, so an ensemble would be the same "
+            "network several times; give a function that makes a module"
+        )
+    if model.prefit:
+        return [Arm("none", None, model.augment)], student, teacher
+    return candidate_arms(model.penalty, model.strength, model.augment), student, teacher
