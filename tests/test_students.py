@@ -133,12 +133,63 @@ def test_every_operator_is_sympys(name, data) -> None:
         ({"budget": "quik"}, "did you mean 'quick'"),
         ({"max_size": 2}, "max_size is 2; give at least"),
         ({"timeout": 0}, "timeout is 0"),
+        ({"max_size": 12.5}, "max_size is 12.5; give at least"),
+        ({"timeout": math.inf}, "timeout is inf"),
         ({"population_sise": 3}, "did you mean 'population_size'"),
+        ({"population_size": 0}, "population_size is 0; give a whole number of at least"),
+        ({"population_size": 4}, "population_size is 4; give a whole number of at least"),
+        ({"population_size": 100.0}, "population_size is 100.0; give a whole number"),
+        ({"population_size": True}, "population_size is True; give a whole number"),
+        ({"population_size": math.nan}, "population_size is nan; give a whole number"),
     ],
 )
 def test_what_is_wrong_is_said(name, settings, message) -> None:
     with pytest.raises(StudentError, match=message):
         make_student(name, **settings)
+
+
+WHOLE = [
+    (name, key)
+    for name, student in STUDENTS.items()
+    for key, value in student.budgets["quick"].items()
+    if not isinstance(value, bool)
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), WHOLE)
+@pytest.mark.parametrize("value", [-1, 2.5, "3", None])
+def test_settings_are_whole_numbers_where_the_budget_has_one(name, setting, value) -> None:
+    told = f"{name}: {setting} is {value!r}; give a whole number of at least"
+    with pytest.raises(StudentError, match=re.escape(told)):
+        make_student(name, **{setting: value})
+
+
+@pytest.mark.parametrize(("name", "least"), [("pysr", 16), ("gplearn", 7), ("operon", 5)])
+def test_a_population_is_no_smaller_than_what_competes_in_it(name, least) -> None:
+    assert make_student(name, population_size=np.int64(least)).settings["population_size"] == least
+    with pytest.raises(StudentError, match=f"population_size is {least - 1}; .* at least {least}"):
+        make_student(name, population_size=least - 1)
+
+
+def test_the_tournaments_are_those_of_the_programs() -> None:
+    source = _function(_pysr_source("sr.py"), "__init__", "PySRRegressor").args
+    defaults = dict(zip([a.arg for a in source.kwonlyargs], source.kw_defaults, strict=True))
+    competing = ast.literal_eval(defaults["tournament_selection_n"])
+    assert PySRStudent.least["population_size"] == competing + 1  # Julia wants more than those
+    operon = pytest.importorskip("pyoperon.sklearn").SymbolicRegressor()
+    assert OperonStudent.least["population_size"] == operon.tournament_size
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_operators_given_twice_count_once(name) -> None:
+    student = make_student(name, operators=["mul", "add", "mul", "sin", "add"])
+    assert student.operators == ("mul", "add", "sin")
+
+
+def test_operon_says_that_no_formula_of_a_tiny_search_has_a_value() -> None:
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(StudentError, match="larger population_size"):
+        make_student("operon", population_size=5, generations=1).fit(X, X[:, 0], ["a", "b"], 0)
 
 
 @pytest.mark.parametrize("name", STUDENTS)
@@ -147,9 +198,9 @@ def test_budgets_and_vocabulary(name) -> None:
     assert list(student.budgets) == ["quick", "standard", "thorough"]
     assert set(student.vocabulary) == set(OPERATORS)
     assert set(student.operators) <= set(OPERATORS) <= set(VOCABULARY)
-    assert student(budget="standard", population_size=9).settings == {
+    assert student(budget="standard", population_size=99).settings == {
         **student.budgets["standard"],
-        "population_size": 9,
+        "population_size": 99,
     }
 
 
@@ -536,11 +587,13 @@ def test_julia_given_by_variables(no_julia, monkeypatch) -> None:
 
 
 def test_records_of_pysr_say_which_julia(tmp_path, monkeypatch):
-    from smoothray.records.versions import versions
+    from smoothray.distillation.saved import versions_now
+    from smoothray.records.versions import completed, versions
     from smoothray.study.settings import StudentSettings
 
     monkeypatch.setenv("PYTHON_JULIAPKG_PROJECT", str(tmp_path))
-    assert "julia " not in versions(StudentSettings(name="pysr"))
+    before = versions(StudentSettings(name="pysr"))
+    assert "julia " not in before and completed(before, "pysr") == before
     (tmp_path / "pyjuliapkg").mkdir()
     (tmp_path / "pyjuliapkg" / "meta.json").write_text(
         '{"version": "1.10.8", "executable": "julia"}'
@@ -550,4 +603,7 @@ def test_records_of_pysr_say_which_julia(tmp_path, monkeypatch):
     )
     told = versions(StudentSettings(name="pysr"))
     assert "pysr 2." in told and "julia 1.10.8, SymbolicRegression.jl 1.11.0" in told
+    # The first start installs Julia, after the study's versions were read.
+    assert completed(before, "pysr") == completed(told, "pysr") == told
+    assert versions_now("pysr")["SymbolicRegression.jl"] == "1.11.0"
     assert "pyoperon" in versions(StudentSettings())

@@ -11,6 +11,7 @@ import ray
 
 from smoothray.errors import SmoothrayError
 from smoothray.records.schema import Record, failed
+from smoothray.records.versions import completed
 from smoothray.scheduling.cluster import STUDENT_CORES
 from smoothray.study.plan import Key
 from smoothray.study.settings import StudentSettings
@@ -56,7 +57,9 @@ class StudentActor:
         from smoothray.distillation.trial import Trial
 
         trial = Trial.of(dataset, key.trial, self.seed)
-        record = {**blank, **(teacher_fields(trial, outputs) if outputs else {})}
+        told = completed(blank["versions"] or "", key.student)
+        taught = teacher_fields(trial, outputs) if outputs else {}
+        record = {**blank, "versions": told or None, **taught}
         student, settings = self.students[key.student], self.settings[key.student]
         try:
             fields = distil(trial, outputs, key.arm.augment, student, settings.selection)

@@ -60,6 +60,8 @@ class GplearnStudent(Student):
         "standard": {"population_size": 400, "generations": 20},
         "thorough": {"population_size": 1500, "generations": 32},
     }
+    tournament = 7
+    least = {"population_size": tournament}
     parsimony = 0.001  # of correlation, per node
 
     def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
@@ -76,7 +78,7 @@ class GplearnStudent(Student):
             metric="pearson",
             stopping_criteria=1.0,
             parsimony_coefficient=self.parsimony,
-            tournament_size=7,
+            tournament_size=self.tournament,
             init_depth=(1, 4),
             p_crossover=0.7,
             p_subtree_mutation=0.1,

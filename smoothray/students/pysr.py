@@ -47,6 +47,7 @@ class PySRStudent(Student):
     needs_own_process = True
     matches_slopes = True
     smallest_size = 7  # PySR refuses less
+    least = {"population_size": 16}  # one more than compete in a tournament
     budgets = {
         "quick": {"niterations": 10, "populations": 8, "population_size": 27},
         "standard": {"niterations": 40, "populations": 15, "population_size": 27},
@@ -61,7 +62,7 @@ class PySRStudent(Student):
 
     @classmethod
     def more_versions(cls) -> list[tuple[str, str]]:
-        return julia_versions()
+        return _running_versions() or julia_versions()
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -135,6 +136,16 @@ class PySRStudent(Student):
             warnings.filterwarnings("ignore", message="PYTHON_JULIACALL_THREADS")
             from pysr import PySRRegressor
         return PySRRegressor
+
+
+def _running_versions() -> list[tuple[str, str]]:
+    """The versions of the Julia that this process has loaded and of its search; none where it has not."""
+    if "pysr" not in sys.modules:
+        return []
+    from pysr.julia_import import SymbolicRegression, jl, jl_version
+
+    search = str(jl.string(jl.pkgversion(SymbolicRegression)))
+    return [("julia", ".".join(map(str, jl_version))), ("SymbolicRegression.jl", search)]
 
 
 def sobolev_loss(y: Array, slopes: Array) -> str:
