@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from sympy import Float, Symbol
 
+from smoothray import SymbolicDistiller
 from smoothray.errors import StudentError
 from smoothray.formulas import (
     VOCABULARY,
@@ -512,6 +513,26 @@ def test_students_that_cannot_match_slopes_say_so(data) -> None:
     X, y = data[:2]
     with pytest.raises(StudentError, match="operon cannot match derivatives"):
         OperonStudent().fit(X, y, [f"x{i}" for i in range(X.shape[1])], 0, np.zeros_like(X))
+
+
+def test_pysr_searches_on_all_rows_unless_batches_are_asked_for() -> None:
+    assert "'auto'" in _argument_annotations()["batching"]  # its default, which depends on the rows
+    for settings, batching in (({}, False), ({"batching": True}, True)):
+        assert PySRStudent(**settings).arguments(0, "out")["batching"] is batching
+    with pytest.raises(StudentError, match="batching is 1; give true or false"):
+        PySRStudent(batching=1)
+
+
+def test_pysr_refuses_batches_together_with_slopes_before_any_search() -> None:
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    with pytest.raises(StudentError, match="batching is true, and derivatives are matched on all"):
+        PySRStudent(batching=True).fit(X, X[:, 0], ["a", "b"], 0, np.ones((40, 2)))
+    PySRStudent().check_matching()
+    model = SymbolicDistiller(
+        student="pysr", selection="sobolev", student_options={"batching": True}
+    )
+    with pytest.raises(StudentError, match="batching is true"):
+        model.check()
 
 
 def test_pysr_needs_a_size_of_seven() -> None:

@@ -436,7 +436,10 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "options": dict(self.student_options or {}),
             },
         )
-        reason = student.build().unavailable()
+        built = student.build()
+        if self.selection == "sobolev" and built.matches_slopes:
+            built.check_matching()
+        reason = built.unavailable()
         if reason:
             raise StudyError(f"the student '{self.student}' cannot run here: {reason}")
         teacher = validated(TeacherSettings, dict(self.teacher_options or {}))

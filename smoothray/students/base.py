@@ -135,6 +135,11 @@ class Student(ABC):
         if self.timeout is not None and not 0 < self.timeout < math.inf:
             raise StudentError(f"{self.name}: timeout is {self.timeout}; give seconds above zero")
 
+    def check_matching(self) -> None:
+        """Raises StudentError where derivatives cannot be matched, by this student or with its settings."""
+        if not self.matches_slopes:
+            raise StudentError(f"{self.name} cannot match derivatives")
+
     @property
     def settings(self) -> dict[str, Any]:
         """The budget's values, with the single ones that were given."""
@@ -158,6 +163,8 @@ class Student(ABC):
             StudentError: unusable data, a program that is not there, or one that gives no formula
                 which SymPy reproduces.
         """
+        if slopes is not None:
+            self.check_matching()
         inputs, target = _checked(X, y, names)
         mean = float(target.mean())
         candidates = [Candidate(Float(mean), 1, float(np.mean((target - mean) ** 2)))]
@@ -185,8 +192,8 @@ class Student(ABC):
     def _search_matching(
         self, X: Array, y: Array, seed: int, slopes: Array
     ) -> Iterable[RawFormula]:
-        """The same for a search that also fits the slopes (n, d)."""
-        raise StudentError(f"{self.name} cannot match derivatives")
+        """The same for a search that also fits the slopes (n, d), of a student that `matches_slopes`."""
+        raise NotImplementedError
 
     def _verified(
         self, formulas: list[RawFormula], X: Array, y: Array, spread: float

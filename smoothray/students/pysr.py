@@ -29,6 +29,10 @@ _SYMBOLS = {
 }
 
 
+_ALWAYS = {"population_size": 27, "batching": False}
+# PySR's own "auto" would turn one search into another at the 1,001st row.
+
+
 class PySRStudent(Student):
     """Evolution in islands with fitted constants; serial and deterministic.
 
@@ -49,9 +53,9 @@ class PySRStudent(Student):
     smallest_size = 7  # PySR refuses less
     least = {"population_size": 16}  # one more than compete in a tournament
     budgets = {
-        "quick": {"niterations": 10, "populations": 8, "population_size": 27},
-        "standard": {"niterations": 40, "populations": 15, "population_size": 27},
-        "thorough": {"niterations": 100, "populations": 31, "population_size": 27},
+        "quick": {"niterations": 10, "populations": 8, **_ALWAYS},
+        "standard": {"niterations": 40, "populations": 15, **_ALWAYS},
+        "thorough": {"niterations": 100, "populations": 31, **_ALWAYS},
     }
     environment = {
         "PYTHON_JULIACALL_HANDLE_SIGNALS": "yes",
@@ -73,6 +77,13 @@ class PySRStudent(Student):
         with tempfile.TemporaryDirectory(prefix="smoothray-pysr-") as directory:
             small = {"niterations": 1, "populations": 2}
             self._load()(**{**self.arguments(0, directory), **small}).fit(X, X[:, 0] * X[:, 1])
+
+    def check_matching(self) -> None:
+        if self.settings["batching"]:
+            raise StudentError(
+                "pysr: batching is true, and derivatives are matched on all rows; leave it out, or choose by "
+                "'accuracy' or 'fidelity'"
+            )
 
     def arguments(self, seed: int, directory: str) -> dict[str, Any]:
         """The keyword arguments of `PySRRegressor` for one fit that writes into `directory`."""
