@@ -113,15 +113,17 @@ def test_few_rows_one_column_smallest_size(name) -> None:
     assert front and front[-1].complexity <= student.max_size
 
 
-def test_every_operator_is_sympys(name, data) -> None:
+BINARY, UNARY = ([o for o, arity in OPERATORS.items() if arity == k] for k in (2, 1))
+LISTS = [["add", "mul", *BINARY[1 + 2 * k :][:3], *UNARY[5 * k :][:5]] for k in range(4)]
+"""Lists of operators that have all of them, and more than one of each kind."""
+ARITY = {1: "unary", 2: "binary"}
+
+
+@pytest.mark.parametrize("place", range(len(LISTS)))
+def test_every_operator_is_sympys(name, data, place) -> None:
     X, y = data
-    binary = [o for o, arity in OPERATORS.items() if arity == 2]
-    unary = [o for o, arity in OPERATORS.items() if arity == 1]
-    for k in range(0, len(unary), 5):
-        student = _student(
-            name, operators=["add", "mul", *binary[2 + k // 3 :][:3], *unary[k : k + 5]]
-        )
-        assert student.fit(X, y, NAMES, seed=k)[-1].loss < 1.0
+    student = _student(name, operators=LISTS[place])
+    assert student.fit(X, y, NAMES, seed=5 * place)[-1].loss < 1.0
 
 
 @pytest.mark.parametrize("name", STUDENTS)
@@ -513,6 +515,32 @@ def test_students_that_cannot_match_slopes_say_so(data) -> None:
     X, y = data[:2]
     with pytest.raises(StudentError, match="operon cannot match derivatives"):
         OperonStudent().fit(X, y, [f"x{i}" for i in range(X.shape[1])], 0, np.zeros_like(X))
+
+
+def test_budgets_of_all_students_have_the_same_targets() -> None:
+    assert students_base.TARGET_SECONDS == {"quick": 1.0, "standard": 5.0, "thorough": 30.0}
+    assert all(set(s.budgets) == set(students_base.TARGET_SECONDS) for s in STUDENTS.values())
+
+
+@pytest.mark.parametrize("budget", PySRStudent.budgets)
+def test_pysr_matches_slopes_on_a_smaller_budget(budget) -> None:
+    def evaluations(settings) -> int:
+        islands = settings["niterations"] * settings["populations"]
+        return islands * settings["ncycles_per_iteration"]
+
+    usual = PySRStudent(budget=budget).settings
+    smaller = PySRStudent.matching_budgets[budget]
+    assert smaller.keys() < usual.keys()
+    assert evaluations({**usual, **smaller}) * 20 < evaluations(usual)
+
+
+def test_operators_of_the_live_tests_are_those_that_pysr_takes() -> None:
+    defined = {name.partition("(")[0] for name in PySRStudent.vocabulary.values()}
+    for operators in LISTS:
+        given = PySRStudent(operators=operators).arguments(0, "out")
+        symbols = [s.partition("(")[0] for k in (1, 2) for s in given[f"{ARITY[k]}_operators"]]
+        assert len(symbols) == len(set(symbols)) and set(symbols) <= defined
+    assert set().union(*LISTS) == set(OPERATORS)
 
 
 def test_pysr_searches_on_all_rows_unless_batches_are_asked_for() -> None:

@@ -44,6 +44,12 @@ TOLERANCE = 1e-3
 deviations of the target. Single precision, which Operon and PySR compute in, stays well below."""
 
 
+TARGET_SECONDS = {"quick": 1.0, "standard": 5.0, "thorough": 30.0}
+TARGET_ROWS = (400, 8)
+"""What a fit of each budget should take on one core, at so many rows and columns, whichever the student:
+a comparison of students is fair where they have the same time. `benchmarks/budgets.py` measures it."""
+
+
 @dataclass(frozen=True)
 class RawFormula:
     """A formula as its student's program found it, not yet checked.
@@ -78,6 +84,9 @@ class Student(ABC):
     """Environment variables that must be set before the program is loaded."""
     needs_own_process: ClassVar[bool] = False
     """Whether the program cannot share a process with torch."""
+    start_seconds: ClassVar[float] = 3.0
+    memory: ClassVar[int] = 250 * 2**20
+    """Roughly, for plans: seconds until a new process has the program ready, and bytes that it then holds."""
     matches_slopes: ClassVar[bool] = False
     """Whether its search can fit derivatives besides values."""
     vocabulary: ClassVar[Mapping[str, Any]]
