@@ -48,7 +48,7 @@ class GplearnStudent(Student):
     is taken over every generation. gplearn's protected functions are replaced by the plain ones: a
     program without a value on some row has no correlation and dies out.
 
-    Budgets for one core, 400 rows and 8 columns: about 1, 5 and 30 seconds.
+    Budgets take about `TARGET_SECONDS`.
     """
 
     name = "gplearn"

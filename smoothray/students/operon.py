@@ -23,7 +23,7 @@ _INFIX = {"+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow", "fmax": "m
 class OperonStudent(Student):
     """NSGA-II on (mean squared error, length), constants by Levenberg-Marquardt.
 
-    Budgets for one core, 400 rows and 8 columns: about 1, 5 and 30 seconds. Time grows with rows.
+    Budgets take about `TARGET_SECONDS`. Time grows with rows.
     """
 
     name = "operon"
