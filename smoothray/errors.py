@@ -38,6 +38,18 @@ class Failure:
     reason: str
 
 
+LATE = "the fit passed its time limit of"
+
+
+def past_limit(seconds: float) -> str:
+    """Why a fit has failed that ran for longer than its time limit.
+
+    >>> past_limit(600.0)
+    'the fit passed its time limit of 600 s'
+    """
+    return f"{LATE} {seconds:g} s"
+
+
 def plural(count: int, what: str) -> str:
     """A number of things.
 

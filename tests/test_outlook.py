@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import pytest
 from conftest import all_keys as keys
+from test_processes import Apart
 
-from smoothray.commands.estimate import Costs, estimate, measure, recorded_costs, training_rows
+from smoothray.commands.estimate import (
+    STOP_SECONDS,
+    Costs,
+    estimate,
+    measure,
+    recorded_costs,
+    training_rows,
+)
 from smoothray.commands.run import load_datasets
-from smoothray.records.schema import new_record
+from smoothray.errors import past_limit
+from smoothray.records.schema import failed, new_record
+from smoothray.students import OperonStudent
 from smoothray.study import parse_study
 from smoothray.study.plan import jobs
 
@@ -73,6 +83,63 @@ def test_recorded_seconds_are_medians_and_are_not_measured_again():
     before = (dict(costs.fits), dict(costs.networks))
     measure(small, datasets, costs, 0)
     assert (costs.fits, costs.networks) == before
+
+
+def test_a_fit_past_its_time_limit_costs_the_limit_and_a_new_process():
+    costs = Costs(
+        {"iris": 90}, {("iris", "operon"): 25.0}, limits={"operon": 10.0}, starts={"operon": 3.0}
+    )
+    assert costs.fit("iris", "operon") == 10 + STOP_SECONDS + 3
+    costs.limits["operon"] = 30.0
+    assert costs.fit("iris", "operon") == 25
+
+
+def test_recorded_fits_that_passed_their_limit_count_with_their_share():
+    small = study(datasets=["sklearn:iris"], baselines=["direct"], penalties={})
+    datasets = load_datasets(small)
+    records = []
+    for place, key in enumerate(keys(small, datasets, 4)):
+        record = new_record("s", key, {"train": 90, "val": 22, "test": 38}, "f", (), "fidelity")
+        record["student_seconds"] = 2.0
+        if place == 3:
+            record = failed(record | {"student_seconds": None}, past_limit(600))
+        records.append(record)
+    costs = recorded_costs(small, training_rows(small, datasets), records)
+    ended = 600 + STOP_SECONDS + OperonStudent.start_seconds
+    assert costs.fits == {("iris", "operon"): pytest.approx(0.75 * 2 + 0.25 * ended)}
+
+
+def test_a_student_with_a_process_of_its_own_is_timed_in_it(tmp_path, monkeypatch):
+    import torch  # noqa: F401  (which it may not meet)
+
+    monkeypatch.setenv("APART", str(tmp_path))
+    apart = study(
+        datasets=["sklearn:iris"],
+        students=["test_processes:Apart"],
+        baselines=["direct"],
+        penalties={},
+    )
+    datasets = load_datasets(apart)
+    costs = Costs.of(apart, training_rows(apart, datasets))
+    measure(apart, datasets, costs, 0)
+    assert costs.knows("test_processes:Apart") and costs.starts["test_processes:Apart"] > 0
+    assert 20 * 2**20 < costs.memory["test_processes:Apart"] != Apart.memory
+    assert (tmp_path / "fitted").exists() and not (tmp_path / "beside torch").exists()
+
+
+def test_a_plan_of_pysr_says_what_it_needs_where_it_cannot_run(smoothray, place, monkeypatch):
+    for name in ("PYTHON_JULIACALL_EXE", "PYTHON_JULIACALL_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHON_JULIAPKG_EXE", "/no/such/julia")
+    text = SMALL.replace("student: {", "students: [pysr, {name: operon, ").replace("5}}", "5}}]")
+    (place / "both.yaml").write_text(text.replace("name: small", "name: both"))
+    done = smoothray("plan", "both.yaml", "--seconds", 1, "--cores", 16, cwd=place)
+    assert done.returncode == 2
+    assert "40 fits, 0 recorded; to do: 40 fits and 8 banks" in done.stdout
+    assert "20 fits of pysr are not in these times." in done.stdout
+    assert "16 students' processes (pysr and operon) need 15 GB of memory" in done.stdout
+    (told,) = [line for line in done.stderr.splitlines() if "pysr" in line]
+    assert told.startswith("error: the student 'pysr' cannot run here: PYTHON_JULIAPKG_EXE is")
 
 
 def test_plan_and_status_from_the_command_line(smoothray, main, place):

@@ -33,7 +33,14 @@ SMOOTHNESS = ["teacher_jacobian", "teacher_gradient_max", "teacher_spectral"]
 SMOOTHNESS += ["student_jacobian", "student_gradient_max", "alignment"]
 COLUMNS = ["dataset", "penalty", "strength", "augment", "ensemble", "student", "trial"]
 COLUMNS += ["n_train", "n_val", "n_test", "version", "status", "reason", *SCORES]
-COLUMNS += ["complexity", "formula", *SMOOTHNESS, "teacher_seconds", "student_seconds"]
+COLUMNS += [
+    "complexity",
+    "formula",
+    *SMOOTHNESS,
+    "teacher_seconds",
+    "student_seconds",
+    "student_cpu_seconds",
+]
 ALL = 2 * 3 * 2
 
 

@@ -23,6 +23,7 @@ from smoothray.records.schema import Record, new_record
 from smoothray.scheduling import pool as pools
 from smoothray.scheduling.pool import Fit, StudentPool
 from smoothray.scheduling.run import StudyRun, sizes
+from smoothray.scheduling.students import start_student
 from smoothray.search import Board, Search
 from smoothray.study import Study, parse_study
 from smoothray.study.plan import Arm, Key
@@ -185,6 +186,29 @@ def test_a_fit_past_its_time_limit_has_failed_and_its_neighbours_have_not():
     assert records["operon"]["status"] == "failed"
     assert records["operon"]["reason"] == "the fit passed its time limit of 2 s"
     assert records["gplearn"]["status"] == "ok"
+
+
+def test_a_new_student_starts_while_the_others_go_on(dataset):
+    """Of two students one is ended at a fit's time limit: a new one is begun, and the other does the rest."""
+    started = []
+
+    def start(*arguments: Any) -> Any:
+        started.append(arguments)
+        return start_student(*arguments)
+
+    async def play() -> None:
+        pool = await start_pool(start=start)
+        await until(lambda: pool._ready == 2)
+        await pool.expect(9)
+        slow = fit_of(0, dataset, timeout=0.01)
+        rest = [asyncio.create_task(pool.fit(fit_of(i, dataset))) for i in range(1, 9)]
+        record = await pool.fit(slow)
+        assert record["reason"] == "the fit passed its time limit of 0.01 s"
+        assert {(await task)["status"] for task in rest} == {"ok"}
+        assert len(started) == 3 and pool._expected == 0
+        await pool.close()
+
+    asyncio.run(play())
 
 
 def test_a_bank_that_cannot_train_fails_its_trials_alone():

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from sympy import Float, Symbol
 
+from smoothray import SymbolicDistiller
 from smoothray.errors import StudentError
 from smoothray.formulas import (
     VOCABULARY,
@@ -115,15 +116,17 @@ def test_few_rows_one_column_smallest_size(name) -> None:
     assert front and front[-1].complexity <= student.max_size
 
 
-def test_every_operator_is_sympys(name, data) -> None:
+BINARY, UNARY = ([o for o, arity in OPERATORS.items() if arity == k] for k in (2, 1))
+LISTS = [["add", "mul", *BINARY[1 + 2 * k :][:3], *UNARY[5 * k :][:5]] for k in range(4)]
+"""Lists of operators that have all of them, and more than one of each kind."""
+ARITY = {1: "unary", 2: "binary"}
+
+
+@pytest.mark.parametrize("place", range(len(LISTS)))
+def test_every_operator_is_sympys(name, data, place) -> None:
     X, y = data
-    binary = [o for o, arity in OPERATORS.items() if arity == 2]
-    unary = [o for o, arity in OPERATORS.items() if arity == 1]
-    for k in range(0, len(unary), 5):
-        student = _student(
-            name, operators=["add", "mul", *binary[2 + k // 3 :][:3], *unary[k : k + 5]]
-        )
-        assert student.fit(X, y, NAMES, seed=k)[-1].loss < 1.0
+    student = _student(name, operators=LISTS[place])
+    assert student.fit(X, y, NAMES, seed=5 * place)[-1].loss < 1.0
 
 
 @pytest.mark.parametrize("name", STUDENTS)
@@ -137,12 +140,63 @@ def test_every_operator_is_sympys(name, data) -> None:
         ({"max_size": 2}, "max_size is 2; give at least"),
         ({"timeout": 0}, "timeout is 0"),
         ({"nesting": "two"}, "no nesting 'two'; it has one, free"),
+        ({"max_size": 12.5}, "max_size is 12.5; give at least"),
+        ({"timeout": math.inf}, "timeout is inf"),
         ({"population_sise": 3}, "did you mean 'population_size'"),
+        ({"population_size": 0}, "population_size is 0; give a whole number of at least"),
+        ({"population_size": 4}, "population_size is 4; give a whole number of at least"),
+        ({"population_size": 100.0}, "population_size is 100.0; give a whole number"),
+        ({"population_size": True}, "population_size is True; give a whole number"),
+        ({"population_size": math.nan}, "population_size is nan; give a whole number"),
     ],
 )
 def test_what_is_wrong_is_said(name, settings, message) -> None:
     with pytest.raises(StudentError, match=message):
         make_student(name, **settings)
+
+
+WHOLE = [
+    (name, key)
+    for name, student in STUDENTS.items()
+    for key, value in student.budgets["quick"].items()
+    if not isinstance(value, bool)
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), WHOLE)
+@pytest.mark.parametrize("value", [-1, 2.5, "3", None])
+def test_settings_are_whole_numbers_where_the_budget_has_one(name, setting, value) -> None:
+    told = f"{name}: {setting} is {value!r}; give a whole number of at least"
+    with pytest.raises(StudentError, match=re.escape(told)):
+        make_student(name, **{setting: value})
+
+
+@pytest.mark.parametrize(("name", "least"), [("pysr", 16), ("gplearn", 7), ("operon", 5)])
+def test_a_population_is_no_smaller_than_what_competes_in_it(name, least) -> None:
+    assert make_student(name, population_size=np.int64(least)).settings["population_size"] == least
+    with pytest.raises(StudentError, match=f"population_size is {least - 1}; .* at least {least}"):
+        make_student(name, population_size=least - 1)
+
+
+def test_the_tournaments_are_those_of_the_programs() -> None:
+    source = _function(_pysr_source("sr.py"), "__init__", "PySRRegressor").args
+    defaults = dict(zip([a.arg for a in source.kwonlyargs], source.kw_defaults, strict=True))
+    competing = ast.literal_eval(defaults["tournament_selection_n"])
+    assert PySRStudent.least["population_size"] == competing + 1  # Julia wants more than those
+    operon = pytest.importorskip("pyoperon.sklearn").SymbolicRegressor()
+    assert OperonStudent.least["population_size"] == operon.tournament_size
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_operators_given_twice_count_once(name) -> None:
+    student = make_student(name, operators=["mul", "add", "mul", "sin", "add"])
+    assert student.operators == ("mul", "add", "sin")
+
+
+def test_operon_says_that_no_formula_of_a_tiny_search_has_a_value() -> None:
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    with pytest.raises(StudentError, match="larger population_size"):
+        make_student("operon", population_size=5, generations=1).fit(X, X[:, 0], ["a", "b"], 0)
 
 
 @pytest.mark.parametrize("name", STUDENTS)
@@ -151,9 +205,9 @@ def test_budgets_and_vocabulary(name) -> None:
     assert list(student.budgets) == ["quick", "standard", "thorough"]
     assert set(student.vocabulary) == set(OPERATORS)
     assert set(student.operators) <= set(OPERATORS) <= set(VOCABULARY)
-    assert student(budget="standard", population_size=9).settings == {
+    assert student(budget="standard", population_size=99).settings == {
         **student.budgets["standard"],
-        "population_size": 9,
+        "population_size": 99,
     }
 
 
@@ -547,6 +601,52 @@ def test_students_that_cannot_match_slopes_say_so(data) -> None:
         OperonStudent().fit(X, y, [f"x{i}" for i in range(X.shape[1])], 0, np.zeros_like(X))
 
 
+def test_budgets_of_all_students_have_the_same_targets() -> None:
+    assert students_base.TARGET_SECONDS == {"quick": 1.0, "standard": 5.0, "thorough": 30.0}
+    assert all(set(s.budgets) == set(students_base.TARGET_SECONDS) for s in STUDENTS.values())
+
+
+@pytest.mark.parametrize("budget", PySRStudent.budgets)
+def test_pysr_matches_slopes_on_a_smaller_budget(budget) -> None:
+    def evaluations(settings) -> int:
+        islands = settings["niterations"] * settings["populations"]
+        return islands * settings["ncycles_per_iteration"]
+
+    usual = PySRStudent(budget=budget).settings
+    smaller = PySRStudent.matching_budgets[budget]
+    assert smaller.keys() < usual.keys()
+    assert evaluations({**usual, **smaller}) * 20 < evaluations(usual)
+
+
+def test_operators_of_the_live_tests_are_those_that_pysr_takes() -> None:
+    defined = {name.partition("(")[0] for name in PySRStudent.vocabulary.values()}
+    for operators in LISTS:
+        given = PySRStudent(operators=operators).arguments(0, "out")
+        symbols = [s.partition("(")[0] for k in (1, 2) for s in given[f"{ARITY[k]}_operators"]]
+        assert len(symbols) == len(set(symbols)) and set(symbols) <= defined
+    assert set().union(*LISTS) == set(OPERATORS)
+
+
+def test_pysr_searches_on_all_rows_unless_batches_are_asked_for() -> None:
+    assert "'auto'" in _argument_annotations()["batching"]  # its default, which depends on the rows
+    for settings, batching in (({}, False), ({"batching": True}, True)):
+        assert PySRStudent(**settings).arguments(0, "out")["batching"] is batching
+    with pytest.raises(StudentError, match="batching is 1; give true or false"):
+        PySRStudent(batching=1)
+
+
+def test_pysr_refuses_batches_together_with_slopes_before_any_search() -> None:
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    with pytest.raises(StudentError, match="batching is true, and derivatives are matched on all"):
+        PySRStudent(batching=True).fit(X, X[:, 0], ["a", "b"], 0, np.ones((40, 2)))
+    PySRStudent().check_matching()
+    model = SymbolicDistiller(
+        student="pysr", selection="sobolev", student_options={"batching": True}
+    )
+    with pytest.raises(StudentError, match="batching is true"):
+        model.check()
+
+
 def test_pysr_needs_a_size_of_seven() -> None:
     with pytest.raises(StudentError, match="at least 7"):
         PySRStudent(max_size=6)
@@ -620,11 +720,13 @@ def test_julia_given_by_variables(no_julia, monkeypatch) -> None:
 
 
 def test_records_of_pysr_say_which_julia(tmp_path, monkeypatch):
-    from smoothray.records.versions import versions
+    from smoothray.distillation.saved import versions_now
+    from smoothray.records.versions import completed, versions
     from smoothray.study.settings import StudentSettings
 
     monkeypatch.setenv("PYTHON_JULIAPKG_PROJECT", str(tmp_path))
-    assert "julia " not in versions(StudentSettings(name="pysr"))
+    before = versions(StudentSettings(name="pysr"))
+    assert "julia " not in before and completed(before, "pysr") == before
     (tmp_path / "pyjuliapkg").mkdir()
     (tmp_path / "pyjuliapkg" / "meta.json").write_text(
         '{"version": "1.10.8", "executable": "julia"}'
@@ -634,4 +736,7 @@ def test_records_of_pysr_say_which_julia(tmp_path, monkeypatch):
     )
     told = versions(StudentSettings(name="pysr"))
     assert "pysr 2." in told and "julia 1.10.8, SymbolicRegression.jl 1.11.0" in told
+    # The first start installs Julia, after the study's versions were read.
+    assert completed(before, "pysr") == completed(told, "pysr") == told
+    assert versions_now("pysr")["SymbolicRegression.jl"] == "1.11.0"
     assert "pyoperon" in versions(StudentSettings())

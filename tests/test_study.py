@@ -266,6 +266,23 @@ def test_a_student_that_cannot_run_here_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"populations": 0}, "pysr: populations is 0; give a whole number of at least 1"),
+        ({"niterations": 2.5}, "pysr: niterations is 2.5; give a whole number of at least 1"),
+        (
+            {"population_size": 15},
+            "pysr: population_size is 15; give a whole number of at least 16",
+        ),
+    ],
+)
+def test_options_that_the_search_would_refuse_are_refused_before(options, told):
+    with pytest.raises(StudentError) as refused:
+        small(student={"name": "pysr", "options": options}).check(available=False)
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(
     ("text", "options", "told"),
     [
         ("datasets: offline\ntrails: 5", (), "did you mean 'trials'?"),

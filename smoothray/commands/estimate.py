@@ -4,25 +4,30 @@ together."""
 from __future__ import annotations
 
 import heapq
+import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from smoothray.datasets import Dataset
-from smoothray.distillation.distil import distil
 from smoothray.distillation.trial import Trial
-from smoothray.errors import SmoothrayError
+from smoothray.errors import LATE, SmoothrayError
 from smoothray.penalties import find_penalty
 from smoothray.records.schema import Record
+from smoothray.students import Student, find_student
 from smoothray.study import Study
 from smoothray.study.plan import Job
+from smoothray.study.settings import StudentSettings
 
 START_SECONDS = 12.0
 """What starting Ray, Tune and the students' processes takes before the first fit."""
+STOP_SECONDS = 1.0
+"""What it takes to end a student's process and have the cluster give its core to another."""
 BANK_MEASURED = 4
 """Networks in a bank that is trained to be timed; larger ones take time in proportion."""
 
@@ -32,16 +37,42 @@ class Costs:
     """Seconds of a fit by (data set, student), of a network in a bank by (data set, penalty).
 
     What is not known is taken from the line through what is, by rows of a gradient step or a fit.
+    limits: each student's time limit. starts: seconds until a new process has a student ready. memory: bytes
+    that it then holds. The last two are measured, or else what the students say of themselves.
     """
 
     rows: Mapping[str, int]
     fits: dict[tuple[str, str], float] = field(default_factory=dict)
     networks: dict[tuple[str, str], float] = field(default_factory=dict)
     batch: int = 1024
+    limits: dict[str, float] = field(default_factory=dict)
+    starts: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: Study, rows: Mapping[str, int]) -> Costs:
+        """What is known of a study before anything of it has run."""
+        costs = cls(rows, batch=study.teacher.batch_size)
+        for settings in study.students:
+            program = find_student(settings.name)
+            costs.limits[settings.name] = settings.timeout
+            costs.starts[settings.name] = program.start_seconds
+            costs.memory[settings.name] = program.memory
+        return costs
+
+    def knows(self, student: str) -> bool:
+        """Whether anything is known of how long its fits take."""
+        return any(name == student for _, name in self.fits)
 
     def fit(self, dataset: str, student: str) -> float:
+        """Seconds that a fit keeps a core; one that passes its time limit also costs a new process."""
         known = {d: s for (d, name), s in self.fits.items() if name == student}
-        return _on_line(self.rows[dataset], {self.rows[d]: s for d, s in known.items()})
+        seconds = _on_line(self.rows[dataset], {self.rows[d]: s for d, s in known.items()})
+        return seconds if seconds < self.limits.get(student, math.inf) else self.late(student)
+
+    def late(self, student: str) -> float:
+        """Seconds that a fit which passes its time limit keeps a core: until the next one can begin on it."""
+        return self.limits[student] + STOP_SECONDS + self.starts[student]
 
     def network(self, dataset: str, penalty: str) -> float:
         known = {d: s for (d, name), s in self.networks.items() if name == penalty}
@@ -62,11 +93,21 @@ class Estimate:
 
 
 def recorded_costs(study: Study, rows: Mapping[str, int], records: Iterable[Record]) -> Costs:
-    """Medians of what was recorded. rows: training rows of each data set."""
+    """Medians of what was recorded, and the share of fits that passed their time limit at what those cost.
+
+    rows: training rows of each data set.
+    """
+    costs = Costs.of(study, rows)
     fits: dict[tuple[str, str], list[float]] = {}
+    late: dict[tuple[str, str], int] = {}
     networks: dict[tuple[str, str], list[float]] = {}
     for record in records:
-        if record["dataset"] not in rows or record["student_seconds"] is None:
+        if record["dataset"] not in rows or record["student"] not in costs.limits:
+            continue
+        if str(record["reason"]).startswith(LATE):
+            key = (record["dataset"], record["student"])
+            late[key] = late.get(key, 0) + 1
+        if record["student_seconds"] is None:
             continue
         fits.setdefault((record["dataset"], record["student"]), []).append(
             record["student_seconds"]
@@ -74,8 +115,11 @@ def recorded_costs(study: Study, rows: Mapping[str, int], records: Iterable[Reco
         if record["teacher_seconds"] is not None:
             key = (record["dataset"], record["penalty"])
             networks.setdefault(key, []).append(record["teacher_seconds"] / record["ensemble"])
-    costs = Costs(rows, batch=study.teacher.batch_size)
-    costs.fits = {key: statistics.median(values) for key, values in fits.items()}
+    for key in {*fits, *late}:
+        done, ended = fits.get(key, []), late.get(key, 0)
+        share = ended / (len(done) + ended)
+        usual = statistics.median(done) if done else 0.0
+        costs.fits[key] = (1 - share) * usual + share * costs.late(key[1])
     costs.networks = {key: statistics.median(values) for key, values in networks.items()}
     return costs
 
@@ -83,11 +127,13 @@ def recorded_costs(study: Study, rows: Mapping[str, int], records: Iterable[Reco
 def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds: float) -> None:
     """Time fits and banks of the study on this machine, one at a time, until `seconds` are over.
 
+    Fits are timed as a study does them: in a process of their own, which is ended at their time limit.
     The smallest and the largest data sets come first, so that the rest lies between them. What is recorded
-    already is not timed again. At least one fit a student and one bank a penalty are.
+    already is not timed again. At least one fit of a student that can run here and one bank a penalty are.
     """
     import torch
 
+    from smoothray.distillation.processes import start
     from smoothray.distillation.teaching import teach
 
     torch.set_num_threads(1)
@@ -96,20 +142,25 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
     order = list(
         dict.fromkeys(name for pair in zip(by_rows, by_rows[::-1], strict=True) for name in pair)
     )
-    students = {settings.name: settings.build() for settings in study.students}
-    for student in students.values():
-        student.warm_up()
+    students: dict[str, Student] = {}
+    for settings in study.students:
+        student = settings.build()
+        unknown = any((name, settings.name) not in costs.fits for name in datasets)
+        if unknown and not student.unavailable():
+            students[settings.name] = student
+            ready = start(student)
+            costs.starts[settings.name] = max(ready.seconds, 0.1)
+            costs.memory[settings.name] = ready.memory or costs.memory[settings.name]
     penalties = [p for p in (*study.baselines, *study.penalties) if find_penalty(p).has_teacher]
     for name in order:
         for settings in study.students:
-            known = any(student == settings.name for _, student in costs.fits)
-            if (name, settings.name) in costs.fits or (known and time.monotonic() > ending):
+            if (name, settings.name) in costs.fits or settings.name not in students:
+                continue
+            if costs.knows(settings.name) and time.monotonic() > ending:
                 continue
             trial = Trial.of(datasets[name], 0, study.seed)
-            start = time.perf_counter()
-            with suppress(SmoothrayError):  # a fit that fails took its time all the same
-                distil(trial, None, 0, students[settings.name], settings.selection)
-            costs.fits[name, settings.name] = time.perf_counter() - start
+            took = _time_fit(trial, students[settings.name], settings)
+            costs.fits[name, settings.name] = took
         for penalty in penalties:
             known = any(other == penalty for _, other in costs.networks)
             if (name, penalty) in costs.networks or (known and time.monotonic() > ending):
@@ -119,9 +170,29 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
                 for i in range(min(BANK_MEASURED, study.trials))
             ]
             strength = _a_strength(study, name, penalty)
-            start = time.perf_counter()
+            began = time.perf_counter()
             teach(trials, penalty, [strength] * len(trials), 1, study.augment, study.teacher)
-            costs.networks[name, penalty] = (time.perf_counter() - start) / len(trials)
+            costs.networks[name, penalty] = (time.perf_counter() - began) / len(trials)
+
+
+def _time_fit(trial: Trial, student: Student, settings: StudentSettings) -> float:
+    """Seconds of a fit; a failed one took its time all the same."""
+    from smoothray.distillation.processes import run_all
+
+    limit = settings.timeout
+    call = (trial, None, 0, student, settings.selection)
+    began = time.perf_counter()
+    (outcome,) = run_all(_seconds_of, [call], student, 1, limit)
+    return outcome if isinstance(outcome, float) else min(time.perf_counter() - began, limit)
+
+
+def _seconds_of(*call: Any) -> float:
+    from smoothray.distillation.distil import distil
+
+    began = time.perf_counter()
+    with suppress(SmoothrayError):
+        distil(*call)
+    return time.perf_counter() - began
 
 
 def estimate(
@@ -136,7 +207,7 @@ def estimate(
     """
     slots = max(1, int(gpus / study.teacher.gpu_share) if gpus else cores // 2)
     teachers = [0.0] * slots
-    workers = [START_SECONDS] * cores
+    workers = [START_SECONDS + _slow_starts(study, costs)] * cores
     heapq.heapify(teachers)
     heapq.heapify(workers)
     total_fit = total_bank = last = 0.0
@@ -162,6 +233,18 @@ def estimate(
             last = max(last, end)
             fits += 1
     return Estimate(fits, banks, total_fit, total_bank, last)
+
+
+def students_memory(study: Study, costs: Costs, processes: int) -> float:
+    """Bytes that so many student processes hold once they are ready, each with all the study's students."""
+    held = [costs.memory[settings.name] for settings in study.students]
+    return processes * float(max(held))
+
+
+def _slow_starts(study: Study, costs: Costs | None) -> float:
+    """Seconds that students with a process of their own take to start, beyond what all take."""
+    slow = [s.name for s in study.students if find_student(s.name).needs_own_process]
+    return sum(costs.starts.get(name, 0.0) for name in slow) if costs else 0.0
 
 
 def _a_strength(study: Study, dataset: str, penalty: str) -> float:

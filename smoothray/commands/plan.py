@@ -7,9 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from smoothray.commands.console import err, hours, out, rows_table, say, show
-from smoothray.commands.estimate import Costs, estimate, measure, recorded_costs, training_rows
+from smoothray.commands.estimate import (
+    Costs,
+    estimate,
+    measure,
+    recorded_costs,
+    students_memory,
+    training_rows,
+)
 from smoothray.commands.run import load_datasets
 from smoothray.datasets import Dataset
+from smoothray.errors import StudyError, plural
 from smoothray.records.recorded import Recorded, read_study
 from smoothray.search import Board, Score, Search
 from smoothray.study import Study
@@ -22,8 +30,11 @@ def plan(
     """Print what is to do, and what it will cost on so many cores and GPUs.
 
     seconds: how long to time fits and banks of what is not recorded yet.
+
+    Raises StudyError, after what can be said, where a student cannot run here and was to be timed.
     """
-    study.check(available=bool(seconds))
+    study.check(available=False)
+    refused = study.unavailable()
     datasets = load_datasets(study, only)
     recorded = read_study(study.name, say)
     records = recorded.records
@@ -38,16 +49,54 @@ def plan(
                     _rows(study, datasets, search, todo, costs)))  # fmt: skip
     most = "At most " if study.scheduler != "none" else ""
     drawn = sum(search.to_draw().values())
-    out.print(
+    print_line(
         f"{most}{len(wanted) + drawn} fits, {len(set(wanted) & set(records))} recorded; to do: {cost.fits} "
-        f"fits and {cost.banks} banks of teachers.", highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"fits and {cost.banks} banks of teachers."
+    )
+    unknown = [name for name in refused if not costs.knows(name)]
+    untimed = Counter(key.student for job in todo for key in job.fits if key.student in unknown)
     where = f"{gpus:g} GPUs" if gpus else "the cores too, without a GPU"
-    out.print(
+    print_line(
         f"About {hours(cost.fit_seconds)} of fits on one core and {hours(cost.bank_seconds)} of "
-        "training on "
-        f"{where}; on {cores} cores all in about {hours(cost.wall)}.", highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"training on {where}; on {cores} cores all in about {hours(cost.wall)}."
+    )
+    for name, count in untimed.items():
+        print_line(
+            f"{plural(count, 'fit')} of {name} {'is' if count == 1 else 'are'} not in these times."
+        )
+    print_line(memory_line(study, costs, cost.fits, cores))
+    for reason in refused.values():
+        if seconds:
+            raise StudyError(reason)
+        say(reason)
+
+
+def print_line(text: str) -> None:
+    out.print(text, highlight=False, soft_wrap=True)
+
+
+def memory_line(study: Study, costs: Costs, fits: int, cores: int) -> str:
+    """What the students' processes hold.
+
+    A study's actors have all its students loaded, and are replaced where they grow to twice that.
+    """
+    count = min(cores, max(fits, 1))
+    names = " and ".join(settings.name for settings in study.students)
+    needed = students_memory(study, costs, count)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    short = f", and this machine has {there / 1e9:.0f} GB" if needed > there else ""
+    what = "student's process" if count == 1 else "students' processes"
+    verb = "needs" if count == 1 else "need"
+    return f"{count} {what} ({names}) {verb} {gigabytes(needed)} of memory{short}."
+
+
+def gigabytes(amount: float) -> str:
+    """Bytes in words.
+
+    >>> gigabytes(16 * 960 * 2**20), gigabytes(0.26e9)
+    ('16 GB', '0.3 GB')
+    """
+    return f"{amount / 1e9:.0f} GB" if amount >= 9.5e9 else f"{amount / 1e9:.1f} GB"
 
 
 def what_is_left(
@@ -83,12 +132,13 @@ def _rows(
     )
     rows: list[tuple[str, ...]] = []
     for name in datasets:
-        fit = sum(costs.fit(name, student.name) for student in study.students) / len(study.students)
+        timed = [student.name for student in study.students if costs.knows(student.name)]
+        fit = sum(costs.fit(name, student) for student in timed) / max(len(timed), 1)
         banks = [job for job in todo if job.dataset == name and job.penalty != "direct"]
         bank = max((costs.network(name, j.penalty) * len(j.trials) for j in banks), default=0.0)
         undrawn = sum(group.undrawn for group in search.groups if group.dataset == name)
         rows.append(
             (name, f"{len(datasets[name].y):,}", str(arms[name] + undrawn), str(wanted[name]),
-             str(left[name]), f"{fit:.1f} s", f"{bank:.0f} s" if banks else "")
+             str(left[name]), f"{fit:.1f} s" if timed else "–", f"{bank:.0f} s" if banks else "")
         )  # fmt: skip
     return rows

@@ -64,7 +64,10 @@ def settings_of(
             "options": dict(model.student_options or {}),
         },
     )
-    reason = student.build().unavailable()
+    built = student.build()
+    if model.selection == "sobolev" and built.matches_slopes:
+        built.check_matching()
+    reason = built.unavailable()
     if reason:
         raise StudyError(f"the student '{model.student}' cannot run here: {reason}")
     teacher = validated(TeacherSettings, dict(model.teacher_options or {}))

@@ -49,7 +49,7 @@ def distil(
 
     Raises StudentError if no formula comes of it.
     """
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     inputs, target = trial.x["train"], (teacher.outputs if teacher else trial.y)["train"]
     if teacher and k:
         inputs = np.concatenate([inputs, trial.new_points(k)])
@@ -104,6 +104,7 @@ def distil(
         "student_jacobian": best["jacobian"],
         "student_gradient_max": best["gradient_max"],
         "student_seconds": time.perf_counter() - started,
+        "student_cpu_seconds": time.process_time() - worked,
         "front": front,
     }
     if teacher:

@@ -5,29 +5,54 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any
 
-from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky import ProcessPoolExecutor, process_executor
+from joblib.externals.loky.backend import resource_tracker
 
-from smoothray.errors import Failure, SmoothrayError, StudentError
+from smoothray.distillation.own_process import hush, memory, outgrown
+from smoothray.errors import Failure, SmoothrayError, StudentError, past_limit
 from smoothray.students import Student
 
 IDLE_SECONDS = 300
-"""A process that has had nothing to do for so long ends by itself."""
+"""A process that has had nothing to do for so long ends by itself, but for those of a student that needs its
+own: they take long to start, and stay until the program ends."""
 START_SECONDS = 900.0
 """How long a process may take until its student is ready; PySR compiles for minutes at worst."""
+WATCH_SECONDS = 1.0
+"""How often a process looks whether the one that it works for is still there."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What it took to have a student's program ready: seconds, and bytes that its process then holds."""
+
+    seconds: float
+    memory: int
 
 
 class Process:
-    """A process that makes one call at a time; it starts with the first."""
+    """A process that makes one call at a time; it starts with the first.
 
-    def __init__(self) -> None:
+    kind: which students it is for. stays: whether it waits for its next call however long that takes.
+    """
+
+    def __init__(self, kind: str = "", stays: bool = False) -> None:
         self.parent = os.getpid()
+        self.kind = kind
+        self.ready = Ready(0.0, 0)
+        _have_quiet_tracker()
         self._executor = ProcessPoolExecutor(
-            max_workers=1, timeout=IDLE_SECONDS, initializer=_left_to_the_parent
+            max_workers=1,
+            timeout=None if stays else IDLE_SECONDS,
+            initializer=_begin,
+            initargs=(self.parent,),
         )
 
     def call(
@@ -47,36 +72,74 @@ class Process:
     def load(self, student: Student) -> None:
         """Have the student's program ready, so that no fit's time limit pays for it."""
         late = f"{student.name} was not ready after {START_SECONDS:g} s"
-        self.call(_load, student, seconds=START_SECONDS, late=late)
+        started = time.monotonic()
+        is_new, held = self.call(_load, student, seconds=START_SECONDS, late=late)
+        if is_new:
+            self.ready = Ready(time.monotonic() - started, held)
+
+    def worn(self) -> bool:
+        """Whether it has grown so much that a new one is better."""
+        held = self.call(memory, seconds=START_SECONDS, late="")
+        return outgrown(self.ready.memory, held)
 
     def end(self) -> None:
         """End it, whatever it is doing."""
         self._executor.shutdown(kill_workers=True)
 
 
-def _left_to_the_parent() -> None:
-    """Ctrl-C reaches all of a terminal's processes; what becomes of this one its parent says."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-_idle: list[Process] = []
+_idle: defaultdict[str, list[Process]] = defaultdict(list)
+"""Processes that wait, by what they are for."""
 _loaded: set[str] = set()
 """The students whose programs this process, where it is one of these, has ready."""
 
 
-def _load(student: Student) -> None:
-    if student.name not in _loaded:
+def _have_quiet_tracker() -> None:
+    """Start joblib's tracker of what is to be cleaned up: where a signal ends a program, it tells of that."""
+    given = os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore:resource_tracker:UserWarning"
+    os.environ["PYTHONWARNINGS"] = f"{given},{quiet}" if given else quiet
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if given is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = given
+
+
+def _begin(parent: int) -> None:
+    """What each of these processes does first."""
+    os.setpgid(0, 0)  # a terminal's Ctrl-C is for the program alone, which then ends this process
+    # Else one that grows by 300 MB, as Julia does, is ended after its fit, and what it has compiled is lost.
+    process_executor._USE_PSUTIL = False
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os.killpg(0, signal.SIGKILL)  # nobody is there to end it, or to hear of it
+
+
+def _load(student: Student) -> tuple[bool, int]:
+    """Whether the student's program was still to be loaded, and what the process holds now."""
+    is_new = student.name not in _loaded
+    if is_new:
+        if student.needs_own_process:
+            hush()
         student.warm_up()
         _loaded.add(student.name)
+    return is_new, memory()
 
 
 def _take(student: Student, busy: set[Process]) -> Process:
     """A process that has the student's program ready: an idle one, or a new one."""
+    kind = student.name if student.needs_own_process else ""
     while True:
         try:
-            process, is_new = _idle.pop(), False
+            process, is_new = _idle[kind].pop(), False
         except IndexError:
-            process, is_new = Process(), True
+            process, is_new = Process(kind, student.needs_own_process), True
         if process.parent != os.getpid():
             continue  # a fork has copies of what its parent keeps, and may not use them
         busy.add(process)
@@ -87,6 +150,33 @@ def _take(student: Student, busy: set[Process]) -> Process:
             busy.discard(process)
             if is_new:
                 raise
+
+
+def _give_back(process: Process, busy: set[Process]) -> None:
+    try:
+        worn = process.worn()
+    except (BrokenProcessPool, StudentError):
+        busy.discard(process)
+        return
+    if worn:
+        process.end()
+    else:
+        _idle[process.kind].append(process)
+    busy.discard(process)
+
+
+def start(student: Student) -> Ready:
+    """Have a process ready for a student's fits, and say what that took.
+
+    Raises StudentError where it cannot start here.
+    """
+    busy: set[Process] = set()
+    try:
+        process = _take(student, busy)
+    except BrokenProcessPool:
+        raise StudentError(f"{student.name}: its process died while it started") from None
+    _idle[process.kind].append(process)
+    return process.ready
 
 
 def warm(student: Student, busy: set[Process]) -> None:
@@ -111,7 +201,7 @@ def run_one(
     A Failure stands for what the process died of, or, with `late` as its reason, was ended for since it ran
     for more than `seconds`.
     """
-    late = late or f"the fit passed its time limit of {seconds or 0:g} s"
+    late = late or ("" if seconds is None else past_limit(seconds))
     try:
         process = _take(student, busy)
         outcome = process.call(function, *call, seconds=seconds, late=late)
@@ -121,8 +211,7 @@ def run_one(
         return Failure(str(error))
     except Exception as error:  # what cannot be sent there or back
         return Failure(f"{type(error).__name__}: {error}")
-    busy.discard(process)
-    _idle.append(process)
+    _give_back(process, busy)
     return outcome
 
 

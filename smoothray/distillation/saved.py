@@ -131,12 +131,13 @@ def sources(fields: Mapping[str, Any], name: str = "predict") -> list[str]:
 def versions_now(student: str) -> dict[str, str]:
     """The versions of what a formula's values hang on, without loading any of it."""
     versions = {"smoothray": smoothray.__version__, "python": platform.python_version()}
-    for package in ("numpy", "sympy", "torch", *find_student(student).packages):
+    program = find_student(student)
+    for package in ("numpy", "sympy", "torch", *program.packages):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return {**versions, **dict(program.more_versions())}
 
 
 def file_of(path: str | Path) -> Path:

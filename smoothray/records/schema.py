@@ -73,6 +73,7 @@ SCHEMA = pa.schema(
         ("alignment", REAL),
         ("teacher_seconds", REAL),
         ("student_seconds", REAL),
+        ("student_cpu_seconds", REAL),
         ("selection", TEXT),
         ("fingerprint", TEXT),
         ("bank", pa.list_(WHOLE)),
@@ -82,7 +83,8 @@ SCHEMA = pa.schema(
 """A record's fields. status: "ok" or "failed", then with a reason. fingerprint: of the data set.
 versions: of all
 that it was made with but smoothray. bank: the trials whose teachers were trained together.
-undefined_test: test rows without a value."""
+undefined_test: test rows without a value. student_cpu_seconds: the processor's, whatever else
+the machine did; None in older records."""
 
 Record = dict[str, Any]
 

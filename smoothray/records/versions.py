@@ -29,6 +29,21 @@ def versions(student: StudentSettings) -> str:
     return ", ".join(f"{name} {version}" for name, version in parts if version)
 
 
+def completed(versions: str, student: str) -> str:
+    """The same with what a student's program tells only once it is loaded or installed by its first start.
+
+    >>> completed("python 3.12.1, commit 0123abcd", "operon")
+    'python 3.12.1, commit 0123abcd'
+    """
+    from smoothray.students import find_student
+
+    parts = [part for part in versions.split(", ") if part]
+    known = {part.rpartition(" ")[0] for part in parts}
+    more = [f"{name} {v}" for name, v in find_student(student).more_versions() if name not in known]
+    place = len(parts) - bool(parts and parts[-1].startswith("commit "))
+    return ", ".join([*parts[:place], *more, *parts[place:]])
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)

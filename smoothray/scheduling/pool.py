@@ -11,6 +11,8 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, RayError, RayTaskError
 
+from smoothray.distillation.own_process import outgrown
+from smoothray.errors import past_limit
 from smoothray.records.schema import Record, failed
 from smoothray.scheduling.cluster import LOOK_SECONDS
 from smoothray.scheduling.fit import Fit, LostOutputs, StudyEnded
@@ -19,8 +21,8 @@ from smoothray.study.plan import Key
 from smoothray.study.settings import StudentSettings
 
 DEATHS_ALLOWED = 2
-FITS_AT_LEAST, ROOM = 50, 512 * 2**20
-"""A student is replaced after so many fits if it holds over twice its first memory and so many bytes."""
+FITS_AT_LEAST = 50
+"""A student that has outgrown its start is replaced after so many fits, since a new one takes seconds."""
 START_SECONDS = 900.0
 """How long a student may take until it is ready; PySR compiles for some minutes where nothing is cached."""
 ANSWER_SECONDS = 60.0
@@ -40,7 +42,7 @@ class Student:
     @property
     def worn(self) -> bool:
         """Whether its memory has grown so much over many fits that a new process is better."""
-        return self.fits >= FITS_AT_LEAST and self.now > 2 * self.at_first + ROOM
+        return self.fits >= FITS_AT_LEAST and outgrown(self.at_first, self.now)
 
 
 class StudentPool:
@@ -75,7 +77,7 @@ class StudentPool:
         self._watch: asyncio.Task[None] | None = None
 
     async def expect(self, fits: int) -> None:
-        """Start students for fits that are to come, which takes seconds."""
+        """Start students for fits that are to come, which takes seconds; no more than are left of them."""
         self._expected = fits
         self._begin_watch()
 
@@ -210,8 +212,7 @@ class StudentPool:
         try:
             record, student.now = await asyncio.wait_for(_of(work), fit.timeout)
         except TimeoutError:
-            reason = f"the fit passed its time limit of {fit.timeout:g} s"
-            self._answer(fit, failed(fit.blank, reason))
+            self._answer(fit, failed(fit.blank, past_limit(fit.timeout)))
             return False
         except ObjectLostError as error:
             # The process that trained the teacher is gone, and what it said with it.
@@ -244,6 +245,7 @@ class StudentPool:
 
     def _answer(self, fit: Fit, record: Record) -> None:
         answer = self._answers.pop(fit.key)
+        self._expected = max(0, self._expected - 1)
         if not answer.done():
             answer.set_result(record)
 

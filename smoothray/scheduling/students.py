@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 
+from smoothray.distillation.own_process import hush, memory
 from smoothray.errors import SmoothrayError
 from smoothray.records.schema import Record, failed
+from smoothray.records.versions import completed
 from smoothray.scheduling.cluster import STUDENT_CORES
 from smoothray.study.plan import Key
 from smoothray.study.settings import StudentSettings
@@ -36,6 +36,8 @@ class StudentActor:
         """
         import smoothray.distillation.distil  # noqa: F401  (seconds of loading, before the first fit comes)
 
+        if any(student.needs_own_process for student in self.students.values()):
+            hush()
         for student in self.students.values():
             student.warm_up()
         return memory(), ray.get_runtime_context().get_node_id()
@@ -56,7 +58,9 @@ class StudentActor:
         from smoothray.distillation.trial import Trial
 
         trial = Trial.of(dataset, key.trial, self.seed)
-        record = {**blank, **(teacher_fields(trial, outputs) if outputs else {})}
+        told = completed(blank["versions"] or "", key.student)
+        taught = teacher_fields(trial, outputs) if outputs else {}
+        record = {**blank, "versions": told or None, **taught}
         student, settings = self.students[key.student], self.settings[key.student]
         try:
             fields = distil(trial, outputs, key.arm.augment, student, settings.selection)
@@ -65,15 +69,6 @@ class StudentActor:
         except Exception as error:  # a study of thousands of fits must outlive one of them
             return failed(record, f"{type(error).__name__}: {error}")
         return {**record, **fields}
-
-
-def memory() -> int:
-    """Bytes of memory that this process holds; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * resource.getpagesize()
 
 
 def start_student(students: Sequence[StudentSettings], seed: int) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -50,6 +52,12 @@ TOLERANCE = 1e-3
 deviations of the target. Single precision, which Operon and PySR compute in, stays well below."""
 
 
+TARGET_SECONDS = {"quick": 1.0, "standard": 5.0, "thorough": 30.0}
+TARGET_ROWS = (400, 8)
+"""What a fit of each budget should take on one core, at so many rows and columns, whichever the student:
+a comparison of students is fair where they have the same time. `benchmarks/budgets.py` measures it."""
+
+
 @dataclass(frozen=True)
 class RawFormula:
     """A formula as its student's program found it, not yet checked.
@@ -68,12 +76,13 @@ class Student(ABC):
     """A symbolic regression program.
 
     budget: a key of `budgets`.
-    operators: names of `OPERATORS`; None: the student's default ones.
+    operators: names of `OPERATORS`, each counted once; None: the student's default ones.
     max_size: the largest complexity of a formula, in nodes of its SymPy tree.
     timeout: seconds after which a fit ends with what it has; None: never. It makes results depend
         on the machine: what bounds a fit is its budget, counted in generations.
     nesting: a key of `NESTING`: whether functions may stand within functions within functions.
-    settings: single values of the budget to replace, such as `population_size=100`.
+    settings: single values of the budget to replace, such as `population_size=100`; of the same kind:
+        whole numbers for whole numbers, and yes or no for yes or no.
     """
 
     name: ClassVar[str]
@@ -84,11 +93,16 @@ class Student(ABC):
     """Environment variables that must be set before the program is loaded."""
     needs_own_process: ClassVar[bool] = False
     """Whether the program cannot share a process with torch."""
+    start_seconds: ClassVar[float] = 3.0
+    memory: ClassVar[int] = 250 * 2**20
+    """Roughly, for plans: seconds until a new process has the program ready, and bytes that it then holds."""
     matches_slopes: ClassVar[bool] = False
     """Whether its search can fit derivatives besides values."""
     vocabulary: ClassVar[Mapping[str, Any]]
     """What the program calls each operator that it knows."""
     smallest_size: ClassVar[int] = 3
+    least: ClassVar[Mapping[str, int]] = {}
+    """The least that a whole number of the budget may be; 1 where it is not said."""
     operators: tuple[str, ...] = DEFAULT_OPERATORS
 
     def __init__(
@@ -102,7 +116,7 @@ class Student(ABC):
     ) -> None:
         self.budget = budget
         if operators is not None:
-            self.operators = tuple(operators)
+            self.operators = tuple(dict.fromkeys(operators))
         self.max_size = max_size
         self.timeout = timeout
         self.nesting = nesting
@@ -127,18 +141,25 @@ class Student(ABC):
         self._check_names("budget", [self.budget], self.budgets)
         self._check_names("nesting", [self.nesting], NESTING)
         self._check_names("setting", self.overrides, self.budgets[self.budget])
+        for name, value in self.overrides.items():
+            self._check_value(name, value, self.budgets[self.budget][name])
         self._check_names("operator", self.operators, self.vocabulary)
         if not any(OPERATORS[operator] == 2 for operator in self.operators):
             raise StudentError(
                 f"{self.name}: the operators {list(self.operators)} all take one argument, "
                 "so nothing could be combined; add one such as add or mul"
             )
-        if self.max_size < self.smallest_size:
+        if not _is_whole(self.max_size) or self.max_size < self.smallest_size:
             raise StudentError(
                 f"{self.name}: max_size is {self.max_size}; give at least {self.smallest_size}"
             )
-        if self.timeout is not None and not self.timeout > 0:
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
             raise StudentError(f"{self.name}: timeout is {self.timeout}; give seconds above zero")
+
+    def check_matching(self) -> None:
+        """Raises StudentError where derivatives cannot be matched, by this student or with its settings."""
+        if not self.matches_slopes:
+            raise StudentError(f"{self.name} cannot match derivatives")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -163,6 +184,8 @@ class Student(ABC):
             StudentError: unusable data, a program that is not there, or one that gives no formula
                 which SymPy reproduces.
         """
+        if slopes is not None:
+            self.check_matching()
         inputs, target = _checked(X, y, names)
         mean = float(target.mean())
         candidates = [Candidate(Float(mean), 1, float(np.mean((target - mean) ** 2)))]
@@ -200,8 +223,8 @@ class Student(ABC):
     def _search_matching(
         self, X: Array, y: Array, seed: int, slopes: Array
     ) -> Iterable[RawFormula]:
-        """The same for a search that also fits the slopes (n, d)."""
-        raise StudentError(f"{self.name} cannot match derivatives")
+        """The same for a search that also fits the slopes (n, d), of a student that `matches_slopes`."""
+        raise NotImplementedError
 
     def _verified(
         self, formulas: list[RawFormula], X: Array, y: Array, spread: float
@@ -229,11 +252,31 @@ class Student(ABC):
             )
         return candidates
 
+    def _check_value(self, name: str, value: Any, usual: Any) -> None:
+        """Raises StudentError for a setting that is of another kind than the budget's, or too small."""
+        wanted = None
+        if isinstance(usual, bool):
+            wanted = None if isinstance(value, bool | np.bool_) else "true or false"
+        elif _is_whole(usual):
+            least = self.least.get(name, min(1, int(usual)))
+            if not _is_whole(value) or value < least:
+                wanted = f"a whole number of at least {least}"
+        elif isinstance(usual, Real) and not (
+            isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        ):
+            wanted = "a finite number"
+        if wanted:
+            raise StudentError(f"{self.name}: {name} is {value!r}; give {wanted}")
+
     def _check_names(self, what: str, given: Iterable[str], possible: Iterable[str]) -> None:
         for name in given:
             if name not in possible:
                 hint = did_you_mean(str(name), possible) or f"; it has {', '.join(possible)}"
                 raise StudentError(f"{self.name} has no {what} {name!r}{hint}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _checked(X: ArrayLike, y: ArrayLike, names: Sequence[str]) -> tuple[Array, Array]:

@@ -21,7 +21,7 @@ class GplearnStudent(Student):
     is taken over every generation. gplearn's protected functions are replaced by the plain ones: a
     program without a value on some row has no correlation and dies out.
 
-    Budgets for one core, 400 rows and 8 columns: about 1, 5 and 30 seconds.
+    Budgets take about `TARGET_SECONDS`.
     """
 
     name = "gplearn"
@@ -33,6 +33,8 @@ class GplearnStudent(Student):
         "standard": {"population_size": 400, "generations": 20},
         "thorough": {"population_size": 1500, "generations": 32},
     }
+    tournament = 7
+    least = {"population_size": tournament}
     parsimony = 0.001  # of correlation, per node
 
     def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
@@ -49,7 +51,7 @@ class GplearnStudent(Student):
             metric="pearson",
             stopping_criteria=1.0,
             parsimony_coefficient=self.parsimony,
-            tournament_size=7,
+            tournament_size=self.tournament,
             init_depth=(1, 4),
             p_crossover=0.7,
             p_subtree_mutation=0.1,

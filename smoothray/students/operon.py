@@ -23,7 +23,7 @@ _INFIX = {"+": "add", "-": "sub", "*": "mul", "/": "div", "^": "pow", "fmax": "m
 class OperonStudent(Student):
     """NSGA-II on (mean squared error, length), constants by Levenberg-Marquardt.
 
-    Budgets for one core, 400 rows and 8 columns: about 1, 5 and 30 seconds. Time grows with rows.
+    Budgets take about `TARGET_SECONDS`. Time grows with rows.
     """
 
     name = "operon"
@@ -33,6 +33,7 @@ class OperonStudent(Student):
     )
     packages = ("pyoperon",)
     vocabulary = _SYMBOLS
+    least = {"population_size": 5, "optimizer_iterations": 0}  # so many compete in a tournament
     budgets = {
         "quick": {"population_size": 300, "generations": 60, "optimizer_iterations": 1},
         "standard": {"population_size": 600, "generations": 100, "optimizer_iterations": 1},
@@ -55,7 +56,16 @@ class OperonStudent(Student):
             n_threads=1,
             random_state=seed,
             **self.settings,
-        ).fit(X, y)
+        )
+        try:
+            model.fit(X, y)
+        except ValueError as error:
+            if "NaN" not in str(error) and "infinity" not in str(error):
+                raise
+            raise StudentError(
+                "operon's last generation has a formula without a value on some row, which it does not bear; "
+                "give it a larger population_size or more generations"
+            ) from None
         # Operon names its variables by hashes, in the order of the columns.
         symbol_of = dict(zip(model.variables_, variables(X.shape[1]), strict=True))
         for member in model.pareto_front_:

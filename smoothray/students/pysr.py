@@ -30,12 +30,22 @@ _SYMBOLS = {
 }
 
 
+_ALWAYS = {
+    "population_size": 27,
+    "ncycles_per_iteration": 760,
+    "optimizer_nrestarts": 0,
+    "batching": False,  # PySR's own "auto" would turn one search into another at the 1,001st row
+}
+_MATCHING = {"ncycles_per_iteration": 100}
+
+
 class PySRStudent(Student):
     """Evolution in islands with fitted constants; serial and deterministic.
 
-    Budgets are counted in iterations; "thorough" is PySR's own default search. What they take in
-    seconds on one core depends on Julia's machine code; the first fit of a process compiles for a
-    minute or so, the next ones do not.
+    Budgets are counted in iterations of islands, so sized that a fit should take about `TARGET_SECONDS` in a
+    process that is warm. With twice PySR's cycles in an iteration, and no second start of the constants' fit,
+    one iteration of an island is reckoned to take 16 ms at 400 rows and 8 columns: with PySR's own settings
+    it took 14 to 17 ms, of which a third goes into second starts.
     """
 
     name = "pysr"
@@ -46,13 +56,26 @@ class PySRStudent(Student):
     packages = ("pysr", "juliacall", "juliapkg")
     vocabulary = _SYMBOLS
     needs_own_process = True
+    start_seconds = 11.0
+    memory = 940 * 10**6
     matches_slopes = True
     smallest_size = 7  # PySR refuses less
+    least = {
+        "population_size": 16,
+        "optimizer_nrestarts": 0,
+    }  # one more than compete in a tournament
     budgets = {
-        "quick": {"niterations": 10, "populations": 8, "population_size": 27},
-        "standard": {"niterations": 40, "populations": 15, "population_size": 27},
-        "thorough": {"niterations": 100, "populations": 31, "population_size": 27},
+        "quick": {"niterations": 8, "populations": 8, **_ALWAYS},
+        "standard": {"niterations": 20, "populations": 15, **_ALWAYS},
+        "thorough": {"niterations": 60, "populations": 31, **_ALWAYS},
     }
+    matching_budgets = {
+        "quick": {"niterations": 3, "populations": 4, **_MATCHING},
+        "standard": {"niterations": 8, "populations": 6, **_MATCHING},
+        "thorough": {"niterations": 20, "populations": 12, **_MATCHING},
+    }
+    """The budgets of a search that matches derivatives, with a twentieth of the others' evaluations: each
+    takes more than a hundred times as long, since Julia derives every node anew."""
     environment = {
         "PYTHON_JULIACALL_HANDLE_SIGNALS": "yes",
         "PYTHON_JULIACALL_THREADS": "1",
@@ -62,7 +85,7 @@ class PySRStudent(Student):
 
     @classmethod
     def more_versions(cls) -> list[tuple[str, str]]:
-        return julia_versions()
+        return _running_versions() or julia_versions()
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -71,8 +94,15 @@ class PySRStudent(Student):
     def warm_up(self) -> None:
         X = np.random.default_rng(0).normal(size=(50, 2))
         with tempfile.TemporaryDirectory(prefix="smoothray-pysr-") as directory:
-            small = {"niterations": 1, "populations": 2}
+            small = {"niterations": 1, "populations": 2, "ncycles_per_iteration": 50}
             self._load()(**{**self.arguments(0, directory), **small}).fit(X, X[:, 0] * X[:, 1])
+
+    def check_matching(self) -> None:
+        if self.settings["batching"]:
+            raise StudentError(
+                "pysr: batching is true, and derivatives are matched on all rows; leave it out, or choose by "
+                "'accuracy' or 'fidelity'"
+            )
 
     def arguments(self, seed: int, directory: str) -> dict[str, Any]:
         """The keyword arguments of `PySRRegressor` for one fit that writes into `directory`."""
@@ -117,7 +147,9 @@ class PySRStudent(Student):
         from pysr.julia_extensions import load_required_packages
 
         load_required_packages(autodiff_backend="Zygote")  # which Julia derives formulas with
-        model = self._fitted(X, y, seed, regressor, loss_function=sobolev_loss(y, slopes))
+        smaller = {**self.matching_budgets[self.budget], **self.overrides}
+        loss = sobolev_loss(y, slopes)
+        model = self._fitted(X, y, seed, regressor, loss_function=loss, **smaller)
         formulas = front_from_equations(model.equations_, _names(X), model.get_best().name)
         # Its losses are no squared errors of y, so the formulas are checked by what their texts say.
         columns = dict(zip(_names(X), X.T, strict=True))
@@ -130,7 +162,7 @@ class PySRStudent(Student):
     def _fitted(self, X: Array, y: Array, seed: int, regressor: Any = None, **more: Any) -> Any:
         regressor = regressor or self._load()
         with tempfile.TemporaryDirectory(prefix="smoothray-pysr-") as directory:
-            return regressor(**self.arguments(seed, directory), **more).fit(X, y)
+            return regressor(**{**self.arguments(seed, directory), **more}).fit(X, y)
 
     def _load(self) -> Any:
         """PySRRegressor that exports nothing, with the environment that Julia must find set."""
@@ -148,6 +180,16 @@ class PySRStudent(Student):
         raw = ExpressionSpec()
         raw.create_exports = without_exports
         return partial(PySRRegressor, expression_spec=raw)
+
+
+def _running_versions() -> list[tuple[str, str]]:
+    """The versions of the Julia that this process has loaded and of its search; none where it has not."""
+    if "pysr" not in sys.modules:
+        return []
+    from pysr.julia_import import SymbolicRegression, jl, jl_version
+
+    search = str(jl.string(jl.pkgversion(SymbolicRegression)))
+    return [("julia", ".".join(map(str, jl_version))), ("SymbolicRegression.jl", search)]
 
 
 def sobolev_loss(y: Array, slopes: Array) -> str:

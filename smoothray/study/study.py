@@ -226,12 +226,19 @@ class Study(Strict):
             try_penalty(penalty)
         for settings in self.students:
             _refuse_registered("student", settings.name, STUDENTS)
-            reason = settings.build().unavailable()
-            if reason and available:
-                raise StudyError(
-                    f"the student '{settings.name}' cannot run here: {reason} "
-                    "('smoothray doctor' lists those that can)"
-                )
+            settings.build()
+        refused = self.unavailable()
+        if refused and available:
+            raise StudyError(next(iter(refused.values())))
+
+    def unavailable(self) -> dict[str, str]:
+        """Of its students, those that cannot run on this machine, and why."""
+        reasons = {s.name: s.build().unavailable() for s in self.students}
+        return {
+            name: f"the student '{name}' cannot run here: {reason} ('smoothray doctor' lists those that can)"
+            for name, reason in reasons.items()
+            if reason
+        }
 
     def modules(self) -> list[str]:
         """Files and folders of its plug-ins that are not installed: other machines need them."""
