@@ -274,11 +274,11 @@ def _exp_of_logarithms(parts: list[_Affine]) -> _Affine:
 def _power_of_root(parts: list[_Affine]) -> _Affine:
     """(u**a)**b as u**(a*b) for a whole a*b."""
     base, index = parts
-    plain = base.core is not None and base.factor == 1.0 and not base.shift and index.core is None
-    if plain and base.core.is_Pow and base.core.exp.is_Number:
-        merged = exponent(float(base.core.exp) * index.factor)
+    core, plain = base.core, base.factor == 1.0 and not base.shift and index.core is None
+    if core is not None and plain and core.is_Pow and core.exp.is_Number:
+        merged = exponent(float(core.exp) * index.factor)
         if merged.is_Integer:
-            return _of(power(base.core.base, merged))
+            return _of(power(core.base, merged))
     return _power(parts)
 
 
