@@ -194,6 +194,16 @@ def distill(
         str, typer.Option(help="accuracy, fidelity, sobolev or native.")
     ] = "accuracy",
     max_size: Annotated[int, typer.Option(help="The most nodes that formulas may have.")] = 30,
+    shorten: Annotated[
+        bool, typer.Option(help="Whether formulas are made shorter where they lose nothing by it.")
+    ] = True,
+    simplify: Annotated[
+        bool,
+        typer.Option(
+            "--simplify",
+            help="Make constants 0, 1, -1, 2, 1/2 or rounder where validation rows allow it.",
+        ),
+    ] = False,
     pick: Annotated[
         int | None, typer.Option(min=1, help="Take the best formula of at most so many nodes.")
     ] = None,
@@ -269,6 +279,8 @@ def distill(
         augment=augment,
         budget=budget,
         max_size=max_size,
+        shorten=shorten,
+        simplify=simplify,
         operators=[name.strip() for name in operators.split(",")] if operators else None,
         monotone=monotone_signs(monotone or ()),
         selection=selection,

@@ -108,7 +108,10 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             trial = Trial.of(datasets[name], 0, study.seed)
             start = time.perf_counter()
             with suppress(SmoothrayError):  # a fit that fails took its time all the same
-                distil(trial, None, 0, students[settings.name], settings.selection)
+                distil(
+                    trial, None, 0, students[settings.name], settings.selection,
+                    shorten=settings.shorten, simplify=settings.simplify,
+                )  # fmt: skip
             costs.fits[name, settings.name] = time.perf_counter() - start
         for penalty in penalties:
             known = any(other == penalty for _, other in costs.networks)

@@ -27,9 +27,10 @@ CURVE = {
 def front(members: list[dict[str, Any]]) -> pd.DataFrame:
     """All formulas that a student offered, by complexity, with their scores."""
     kept = [
-        "complexity", "formula", "r2_train", "r2_val", "fidelity_train", "fidelity_val",
-        "jacobian", "gradient_max", "chosen",
+        "complexity", "complexity_standard", "formula", "r2_train", "r2_val", "fidelity_train",
+        "fidelity_val", "jacobian", "gradient_max", "chosen",
     ]  # fmt: skip
+    kept += [name for name in ("unsafe", "simplified") if members[0][name] is not None]
     return pd.DataFrame(members)[kept].astype({"chosen": bool})
 
 
