@@ -307,6 +307,39 @@ def test_changed_settings_are_refused_and_shown(place):
     deliver(record(1))  # the journal was let go
 
 
+def before(*lacking: str, **changes: object) -> dict[str, object]:
+    """The identity of a study that was recorded before students had these keys."""
+    whole = identity(**changes)
+    students = {
+        name: {key: value for key, value in student.items() if key not in lacking}
+        for name, student in whole["students"].items()
+    }
+    return {**whole, "students": students}
+
+
+def test_a_study_recorded_before_shortening_goes_on_without_it(place):
+    deliver(record(0), study_identity=before("shorten", "simplify"))
+    with pytest.raises(StudyError) as refused:
+        deliver(record(1))
+    assert "\n" not in str(refused.value)
+    assert "before students had shorten" in str(refused.value)
+    assert "write `student: {shorten: false}`" in str(refused.value)
+    same = identity(student={"shorten": False})
+    assert deliver(record(1), study_identity=same).lacking == 0
+    assert Journal("s").path.exists()
+    deliver(record(2), study_identity=same)
+    with pytest.raises(StudyError, match="shorten was False, now is True"):
+        deliver()  # by now it is recorded that it does not
+
+
+def test_other_changes_are_told_with_those_of_later_keys(place):
+    deliver(record(0), study_identity=before("shorten", "simplify"))
+    with pytest.raises(StudyError) as refused:
+        deliver(study_identity=identity(seed=1))
+    assert "seed was 0, now is 1" in str(refused.value)
+    assert "students.operon.shorten was False, now is True" in str(refused.value)
+
+
 def test_a_later_student_s_settings_are_kept(place):
     deliver(record(0))
     deliver(record(0, student="gplearn"), study_identity=identity(student="gplearn"))
