@@ -57,7 +57,7 @@ def fit(name: str, trial: int, student: str, budget: str) -> tuple[float, int, f
     dataset = load_dataset(parse_spec(f"pmlb:{name}"))
     program = make_student(student, budget=budget)
     fields = distil(Trial.of(dataset, trial, 0), None, 0, program, "accuracy")
-    return fields["student_r2_test"], fields["complexity"], fields["student_seconds"]
+    return fields["student_r2_test"], fields["complexity_standard"], fields["student_seconds"]
 
 
 if __name__ == "__main__":

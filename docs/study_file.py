@@ -102,7 +102,7 @@ def described(annotation: Any) -> str:
         return "a list" if inner is Any else f"a list of: {described(inner)}"
     if origin is dict:
         return "a mapping"
-    names = {int: "whole number", float: "number", str: "text"}
+    names = {bool: "yes or no", int: "whole number", float: "number", str: "text"}
     return names.get(annotation, "a mapping")
 
 

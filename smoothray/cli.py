@@ -201,6 +201,16 @@ def distill(
         str,
         typer.Option(help="one: at most sin(exp(x)); free: functions within functions at will."),
     ] = "one",
+    shorten: Annotated[
+        bool, typer.Option(help="Whether formulas are made shorter where they lose nothing by it.")
+    ] = True,
+    simplify: Annotated[
+        bool,
+        typer.Option(
+            "--simplify",
+            help="Make constants 0, 1, -1, 2, 1/2 or rounder where validation rows allow it.",
+        ),
+    ] = False,
     pick: Annotated[
         int | None, typer.Option(min=1, help="Take the best formula of at most so many nodes.")
     ] = None,
@@ -287,6 +297,8 @@ def distill(
         budget=budget,
         max_size=max_size,
         nesting=nesting,
+        shorten=shorten,
+        simplify=simplify,
         operators=[name.strip() for name in operators.split(",")] if operators else None,
         monotone=monotone_signs(monotone or ()),
         selection=selection,

@@ -307,24 +307,37 @@ def test_changed_settings_are_refused_and_shown(place):
     deliver(record(1))  # the journal was let go
 
 
-def test_a_study_from_before_nesting_goes_on_only_as_it_was(place):
-    before = identity()
-    del before["students"]["operon"]["nesting"]
-    deliver(record(0), study_identity=before)
-    for _ in range(2):
-        with pytest.raises(StudyError) as refused:
-            deliver(study_identity=identity())
-        assert "to go on write student: {name: operon, nesting: free}" in str(refused.value)
-        assert "\n" not in str(refused.value)
-        Journal("s").path.unlink(missing_ok=True)  # MLflow was told as well
-    with pytest.raises(StudyError, match="seed was 0, now is 1"):
-        deliver(study_identity=identity(seed=1, student={"nesting": "free"}))
-    with pytest.raises(StudyError, match=r"students.operon.budget.*\n.*students.operon.nesting"):
-        deliver(study_identity=identity(student={"budget": "standard"}))
-    freely = identity(student={"nesting": "free"})
-    assert deliver(record(1), study_identity=freely).lacking == 0
-    with pytest.raises(StudyError, match="nesting: free"):
-        deliver(study_identity=identity())
+def before(*lacking: str, **changes: object) -> dict[str, object]:
+    """The identity of a study that was recorded before students had these keys."""
+    whole = identity(**changes)
+    students = {
+        name: {key: value for key, value in student.items() if key not in lacking}
+        for name, student in whole["students"].items()
+    }
+    return {**whole, "students": students}
+
+
+def test_a_study_recorded_before_shortening_goes_on_without_it(place):
+    deliver(record(0), study_identity=before("shorten", "simplify"))
+    with pytest.raises(StudyError) as refused:
+        deliver(record(1))
+    assert "\n" not in str(refused.value)
+    assert "before students had shorten" in str(refused.value)
+    assert "write `student: {shorten: false}`" in str(refused.value)
+    same = identity(student={"shorten": False})
+    assert deliver(record(1), study_identity=same).lacking == 0
+    assert Journal("s").path.exists()
+    deliver(record(2), study_identity=same)
+    with pytest.raises(StudyError, match="shorten was False, now is True"):
+        deliver()  # by now it is recorded that it does not
+
+
+def test_other_changes_are_told_with_those_of_later_keys(place):
+    deliver(record(0), study_identity=before("shorten", "simplify"))
+    with pytest.raises(StudyError) as refused:
+        deliver(study_identity=identity(seed=1))
+    assert "seed was 0, now is 1" in str(refused.value)
+    assert "students.operon.shorten was False, now is True" in str(refused.value)
 
 
 def test_a_later_student_s_settings_are_kept(place):

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from conftest import COMMAND, Command, clean_environment
 from sympy import Symbol
 
@@ -28,6 +29,7 @@ from smoothray.formulas import evaluate, parse
 from smoothray.records.journal import Journal
 from smoothray.records.schema import as_frame, read_parquet
 from smoothray.study.plan import Key
+from smoothray.study.settings import EARLIER
 
 HERE = Path(__file__).parent / "reference"
 PROBE = json.loads((HERE / "probe.json").read_text())
@@ -123,9 +125,12 @@ def export(smoothray: Command, study: str, folder: Path) -> dict[Key, dict[str, 
 
 def test_quickstart_gives_the_same_records(tmp_path, smoothray):
     file = HERE.parent.parent / "search_spaces" / "quickstart.yaml"
-    study = tmp_path / "quickstart.yaml"  # 0.1 nested freely
-    study.write_text(file.read_text().replace("name: operon", "name: operon\n  nesting: free"))
-    ended = smoothray("run", study, "--cores", 2, cwd=tmp_path, timeout=500)
+    study = yaml.safe_load(file.read_text())
+    student = study.get("student", "operon")
+    student = {"name": student} if isinstance(student, str) else student
+    study["student"] = {**student, **EARLIER}
+    (tmp_path / "quickstart.yaml").write_text(yaml.safe_dump(study))
+    ended = smoothray("run", "quickstart.yaml", "--cores", 2, cwd=tmp_path, timeout=500)
     assert ended.returncode == 0, ended.stderr
     assert_same(export(smoothray, "quickstart", tmp_path), rows(HERE / "quickstart.parquet"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -64,6 +65,10 @@ def fixed_front(trial: Trial) -> Fixed:
         Candidate(Float(0.7) * X0, 4, 0.5),
         Candidate(teacher, 9, 0.1),
     )
+
+
+as_found = partial(distil, shorten=False)
+"""Of a front as the student has it: what happens to it then has tests of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +309,7 @@ def test_test_labels_do_not_influence_the_search(trial, quick, distilled):
 def test_selection_rules(trial):
     taught = make_outputs(trial)
     chosen = {
-        rule: distil(trial, taught, 0, fixed_front(trial), rule)["complexity"]
+        rule: as_found(trial, taught, 0, fixed_front(trial), rule)["complexity"]
         for rule in ("fidelity", "accuracy", "native")
     }
     assert chosen["fidelity"] == 9  # the teacher itself
@@ -312,10 +317,10 @@ def test_selection_rules(trial):
 
     # Labels that are the short line on validation: accuracy takes it, fidelity still does not.
     line = dataclasses.replace(trial, y={**trial.y, "val": 0.7 * trial.x["val"][:, 0]})
-    assert distil(line, taught, 0, fixed_front(trial), "accuracy")["complexity"] == 4
-    assert distil(line, taught, 0, fixed_front(trial), "fidelity")["complexity"] == 9
+    assert as_found(line, taught, 0, fixed_front(trial), "accuracy")["complexity"] == 4
+    assert as_found(line, taught, 0, fixed_front(trial), "fidelity")["complexity"] == 9
     # Without a teacher fidelity is closeness to what was learnt from: the labels.
-    assert distil(line, None, 0, fixed_front(trial), "fidelity")["complexity"] == 4
+    assert as_found(line, None, 0, fixed_front(trial), "fidelity")["complexity"] == 4
 
 
 def test_the_simplest_within_one_standard_error_is_chosen(trial):
@@ -326,7 +331,7 @@ def test_the_simplest_within_one_standard_error_is_chosen(trial):
         Candidate(Float(0.71) * X0, 3, 0.3, preferred=True),
         Candidate(Float(0.7) * X0 + Float(0.002) * X1, 7, 0.29),
     )
-    fields = distil(dataclasses.replace(trial, y=y), None, 0, front, "accuracy")
+    fields = as_found(dataclasses.replace(trial, y=y), None, 0, front, "accuracy")
     assert fields["complexity"] == 3
     losses = [m["val_loss_accuracy"] for m in fields["front"]]
     best = int(np.argmin(losses))
@@ -352,7 +357,7 @@ def _undefined(trial: Trial) -> tuple[Candidate, np.ndarray]:
 
 def test_undefined_test_values_are_counted_and_scored_as_the_mean(trial):
     candidate, (moved, gone) = _undefined(trial)
-    fields = distil(moved, None, 0, Fixed(candidate), "accuracy")
+    fields = as_found(moved, None, 0, Fixed(candidate), "accuracy")
     assert fields["undefined_test"] == 4
     outputs = evaluate(candidate.expr, moved.x["test"])
     assert np.flatnonzero(~np.isfinite(outputs)).tolist() == sorted(gone)
@@ -374,11 +379,11 @@ def test_a_formula_without_a_value_on_validation_rows_is_not_chosen(trial):
         Candidate(Float(0.01) * X1, 3, 0.9),
         Candidate(sympy.log(X0 + shift), 4, 0.1, preferred=True),
     ]
-    fields = distil(moved, None, 0, Fixed(*front), "accuracy")
+    fields = as_found(moved, None, 0, Fixed(*front), "accuracy")
     assert fields["complexity"] == 3
     assert math.isinf(fields["front"][1]["val_loss_accuracy"])
     with pytest.raises(StudentError, match="validation"):
-        distil(moved, None, 0, Fixed(front[1]), "accuracy")
+        as_found(moved, None, 0, Fixed(front[1]), "accuracy")
 
 
 def test_a_formula_whose_constants_overflow_costs_itself_alone(trial):
@@ -387,10 +392,10 @@ def test_a_formula_whose_constants_overflow_costs_itself_alone(trial):
     values = evaluate(huge, trial.x["train"])
     np.testing.assert_allclose(values, trial.x["train"][:, 0], rtol=1e-9)
     front = Candidate(Float(0.3) * X0, 3, 0.8), Candidate(huge, 6, 0.1, preferred=True)
-    fields = distil(trial, None, 0, Fixed(*front), "accuracy")
+    fields = as_found(trial, None, 0, Fixed(*front), "accuracy")
     assert [member["complexity"] for member in fields["front"]] == [3]
     with pytest.raises(StudentError, match="none of the 1 formulas"):
-        distil(trial, None, 0, Fixed(front[1]), "accuracy")
+        as_found(trial, None, 0, Fixed(front[1]), "accuracy")
 
 
 def test_rounding_sees_the_whole_table_where_it_is_sorted():
@@ -401,14 +406,14 @@ def test_rounding_sees_the_whole_table_where_it_is_sorted():
     (mean,), (scale,) = trial.x_scaler.mean, trial.x_scaler.scale
     growth = sympy.exp(Float(1.2345678 * scale) * X0 + Float(1.2345678 * mean))
     exact = (growth - Float(trial.y_scaler.mean)) / Float(trial.y_scaler.scale)
-    fields = distil(trial, None, 0, Fixed(Candidate(exact, 9, 0.0, True)), "accuracy")
+    fields = as_found(trial, None, 0, Fixed(Candidate(exact, 9, 0.0, True)), "accuracy")
     values = evaluate(parse(fields["formula"], {"x": Symbol("x")}), trial.raw["test"], ("x",))
     off = np.abs(trial.y_scaler.transform(values) - evaluate(exact, trial.x["test"]))
     assert off.max() < 3e-5, fields["formula"]
 
 
 def test_column_names_survive(trial):
-    fields = distil(trial, None, 0, Fixed(Candidate(X0 + X1 * X2, 5, 0.5, True)), "native")
+    fields = as_found(trial, None, 0, Fixed(Candidate(X0 + X1 * X2, 5, 0.5, True)), "native")
     assert "`pump speed`" in fields["formula"] and "beta" in fields["formula"]
     assert {s.name for s in parse(fields["formula"], SYMBOLS).free_symbols} == set(NAMES)
     assert to_text(parse(fields["formula"], SYMBOLS)) == fields["formula"]

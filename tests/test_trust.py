@@ -103,7 +103,12 @@ def attempt(*formulas: str, chosen: int = -1) -> Attempt:
     """An attempt whose front has these formulas, ever larger and better."""
     front = [
         {
-            **{"complexity": 3 * i + 1, "formula": formula, "chosen": False},
+            **{
+                "complexity": 3 * i + 1,
+                "complexity_standard": 3 * i + 2,
+                "formula": formula,
+                "chosen": False,
+            },
             **{f"r2_{part}": 0.1 * i for part in ("train", "val", "test")},
             **{f"fidelity_{part}": 0.1 * i for part in ("train", "val", "test")},
             **{"val_loss_accuracy": 1 - 0.1 * i, "val_error_accuracy": 0.01},
@@ -123,6 +128,11 @@ def test_a_member_of_a_size():
     assert [m["chosen"] for m in of_size(given, 5).fields["front"]] == [False, True, False]
     assert of_size(given, 0).fields["formula"] == "x"
     assert given.fields["front"][2]["chosen"]
+    assert of_size(given, 5).fields["complexity_standard"] == 5
+    # One that is unsafe only where all of the size are.
+    unsafe = [{**m, "unsafe": m["complexity"] > 1} for m in given.fields["front"]]
+    assert [member_of_size(unsafe, most) for most in (5, 99)] == [0, 0]
+    assert member_of_size([{**m, "unsafe": True} for m in unsafe], 5) == 1
     with pytest.raises(StudyError, match="at most 0 nodes; the shortest has 1"):
         member_of_size(given.fields["front"], 0)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_up import ARMS, FAST, loaded, made_up
 from smoothray_analysis.loading import RecordsError, load_parquet
@@ -152,6 +154,33 @@ def test_the_rule_is_the_librarys_own():
     starts = together.groupby("record").head(1).reset_index().set_index("record")["index"]
     chosen = choose_members(together, Rule.of("accuracy"))
     assert (chosen - starts.loc[chosen.index]).to_dict() == expected
+
+
+def test_an_unsafe_member_is_chosen_only_where_all_are():
+    fronts = pd.DataFrame(
+        {
+            "record": [0, 0, 0, 1, 1], "complexity": [1, 5, 9, 1, 5], "native": False,
+            "val_loss_accuracy": [0.9, 0.1, 0.3, 0.9, 0.1], "val_error_accuracy": 0.01,
+            "val_loss_fidelity": 1.0, "val_error_fidelity": 0.0,
+            "unsafe": [False, True, None, True, True],
+        }
+    )  # fmt: skip
+    assert choose_members(fronts, Rule.of("accuracy")).to_dict() == {0: 2, 1: 4}
+    assert choose_members(fronts.drop(columns="unsafe"), Rule.of("accuracy"))[0] == 1
+
+
+def test_sizes_of_older_records_are_those_that_they_have(tmp_path):
+    study = loaded(made_up(1, 2), tmp_path)
+    assert (study.frame["complexity_standard"] == study.frame["complexity"]).all()
+    old = [
+        {**r, "front": [{k: v for k, v in m.items() if k != "unsafe"} for m in r["front"]]}
+        for r in made_up(1, 2)
+    ]
+    table = pa.Table.from_pylist(old).drop_columns(["complexity_standard"])
+    pq.write_table(table, tmp_path / "old.parquet")
+    fronts = load_parquet(tmp_path / "old.parquet").fronts()
+    assert (fronts["complexity_standard"] == fronts["complexity"]).all()
+    assert fronts["unsafe"].isna().all()
 
 
 def test_rules_choose_what_they_say(tmp_path):

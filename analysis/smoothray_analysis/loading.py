@@ -24,9 +24,12 @@ LOWEST = -1e100
 SCORED = (
     "complexity", "formula", "native", "chosen", "r2_train", "r2_val", "r2_test", "fidelity_train",
     "fidelity_val", "fidelity_test", "val_loss_accuracy", "val_loss_fidelity", "val_error_accuracy",
-    "val_error_fidelity", "jacobian", "gradient_max",
+    "val_error_fidelity", "jacobian", "gradient_max", "unsafe", "complexity_standard",
 )  # fmt: skip
 """What `Records.fronts` reads of a member unless it is told otherwise: all but its MathML."""
+
+LATER = ("unsafe", "complexity_standard")
+"""Columns of members that older records lack; they are then empty, and of two sizes there is one."""
 
 
 class RecordsError(Exception):
@@ -106,6 +109,9 @@ def load_parquet(*paths: Path | str, what: str = "") -> Records:
         raise RecordsError(f"{what} holds no records; run the study first")
     frame = table.to_pandas()
     frame["strength"] = frame["strength"].astype(float)
+    sizes = frame["complexity"].astype(float)
+    standard = frame.get("complexity_standard", sizes)
+    frame["complexity_standard"] = standard.astype(float).fillna(sizes)
     kept = pd.DataFrame(
         {
             "file": [i for i, part in enumerate(tables) for _ in range(part.num_rows)],
@@ -168,10 +174,11 @@ def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.Dat
     opened = pq.ParquetFile(file)
     leaves = [opened.schema.column(i).path for i in range(len(opened.schema))]
     paths = {path.rpartition(".")[2]: path for path in leaves if path.startswith("front.")}
-    lacking = [name for name in columns if name not in paths]
+    missing = [name for name in columns if name not in paths]
+    lacking = [name for name in missing if name not in LATER]
     if lacking:
         raise RecordsError(f"the fronts in {file} have no {', '.join(lacking)}")
-    table = opened.read([paths[name] for name in columns], use_threads=False)
+    table = opened.read([paths[name] for name in columns if name in paths], use_threads=False)
     front = table["front"].combine_chunks()
     if isinstance(front, pa.ChunkedArray):
         front = pa.concat_arrays(front.chunks) if front.num_chunks else pa.array([], front.type)
@@ -179,5 +186,10 @@ def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.Dat
         front = front.take(pa.array(rows))
     members = pc.list_flatten(front)
     fields = {"record": pc.list_parent_indices(front)}
-    fields |= {name: pc.struct_field(members, name) for name in columns}
-    return pa.table(fields).to_pandas()
+    empty = pa.nulls(len(members))
+    fields |= {n: empty if n in missing else pc.struct_field(members, n) for n in columns}
+    frame = pa.table(fields).to_pandas()
+    if {"complexity", "complexity_standard"} <= set(columns):
+        standard = frame["complexity_standard"].astype(float)
+        frame["complexity_standard"] = standard.fillna(frame["complexity"].astype(float))
+    return frame

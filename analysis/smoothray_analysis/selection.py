@@ -23,6 +23,7 @@ VISIBLE = (
 VISIBLE_STRENGTH = (*FAMILY, "strength", "trial", "status", "student_r2_val")
 TAKEN = {
     "complexity": "complexity",
+    "complexity_standard": "complexity_standard",
     "formula": "formula",
     **{f"r2_{part}": f"student_r2_{part}" for part in ("train", "val", "test")},
     **{f"fidelity_{part}": f"fidelity_{part}" for part in ("train", "val", "test")},
@@ -71,9 +72,10 @@ def choose_members(fronts: pd.DataFrame, rule: Rule) -> pd.Series:
     """For each record the index label in `fronts` of the chosen member.
 
     fronts: a row a member with the columns VISIBLE; others are not looked at. Where the loss is
-    not finite for any allowed member, the record is left out. Without a teacher accuracy chooses.
+    not finite for any allowed member, the record is left out. Without a teacher accuracy chooses. A member
+    that is marked unsafe (a column that may lack) is left out where its record has others.
     """
-    seen = fronts[list(VISIBLE)]
+    seen = _safe(fronts)[list(VISIBLE)]
     if rule.aim == "native":
         seen = seen[seen["native"].astype(bool)].drop_duplicates("record")
         return pd.Series(seen.index, index=seen["record"])
@@ -103,6 +105,14 @@ def choose_members(fronts: pd.DataFrame, rule: Rule) -> pd.Series:
     return pd.Series(near.index, index=near["record"])
 
 
+def _safe(fronts: pd.DataFrame) -> pd.DataFrame:
+    """The members without those that are unsafe, but for records that have no others."""
+    if "unsafe" not in fronts:
+        return fronts
+    unsafe = fronts["unsafe"].astype("boolean").fillna(False).astype(bool)
+    return fronts[~unsafe | unsafe.groupby(fronts["record"]).transform("all")]
+
+
 def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.DataFrame:
     """The records as they would be, had `rule` chosen from their fronts.
 
@@ -122,6 +132,8 @@ def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.Data
     for source, name in TAKEN.items():
         if name in result:
             values = result[name].copy()
+            if source not in members:
+                continue
             if source != "formula":
                 values = values.astype(float)
                 members[source] = members[source].astype(float)

@@ -22,7 +22,8 @@ from smoothray_analysis.statistics.over_datasets import (
 )
 
 MEDIANS = (
-    "teacher_r2_test", "fidelity_test", SCORE, "student_r2_val", "complexity", "alignment",
+    "teacher_r2_test", "fidelity_test", SCORE, "student_r2_val", "complexity", "complexity_standard",
+    "alignment",
 )  # fmt: skip
 
 

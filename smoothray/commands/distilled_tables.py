@@ -47,8 +47,8 @@ def print_front(front: pd.DataFrame) -> None:
 
 
 def worth_their_size(members: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
-    """The members by size without those that are no better on validation rows than a shorter one; the chosen
-    one stays.
+    """The members by size without those that are no better on validation rows than a shorter one, and without
+    those that are unsafe, which are not picked either; the chosen one stays.
 
     >>> sizes = [{"complexity": n, "r2_val": r, "chosen": n == 7} for n, r in ((3, .5), (5, .4), (7, .5))]
     >>> [member["complexity"] for member in worth_their_size(sizes)]
@@ -57,6 +57,8 @@ def worth_their_size(members: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, 
     kept: list[Mapping[Any, Any]] = []
     best = -math.inf
     for member in sorted(members, key=lambda member: (member["complexity"], -member["r2_val"])):
+        if member.get("unsafe") and not member["chosen"]:
+            continue
         if member["r2_val"] > best or member["chosen"]:
             kept.append(member)
         best = max(best, member["r2_val"])

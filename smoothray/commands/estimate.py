@@ -180,7 +180,8 @@ def _time_fit(trial: Trial, student: Student, settings: StudentSettings) -> floa
     from smoothray.distillation.processes import run_all
 
     limit = settings.timeout
-    call = (trial, None, 0, student, settings.selection)
+    options = {"shorten": settings.shorten, "simplify": settings.simplify}
+    call = (trial, None, 0, student, settings.selection, options)
     began = time.perf_counter()
     (outcome,) = run_all(_seconds_of, [call], student, 1, limit)
     return outcome if isinstance(outcome, float) else min(time.perf_counter() - began, limit)
@@ -190,8 +191,9 @@ def _seconds_of(*call: Any) -> float:
     from smoothray.distillation.distil import distil
 
     began = time.perf_counter()
+    *place, options = call
     with suppress(SmoothrayError):
-        distil(*call)
+        distil(*place, **options)
     return time.perf_counter() - began
 
 

@@ -13,6 +13,7 @@ from smoothray import __version__
 from smoothray.commands.console import err, out, say
 from smoothray.errors import SmoothrayError, StudyError
 from smoothray.records.recorded import require_study
+from smoothray.records.recorder import completed
 from smoothray.records.schema import write_parquet
 from smoothray.records.versions import commit_here
 from smoothray.study.settings import in_words
@@ -94,7 +95,7 @@ def _about(study: str, identity: Mapping[str, Any] | None) -> list[tuple[str, st
     if file.is_file():
         lines.append(("study file", str(file)))
         try:
-            as_recorded = load_study(file).identity() == identity
+            as_recorded = load_study(file).identity() == completed(identity)
         except SmoothrayError:
             as_recorded = False
         head = "" if as_recorded else "# Not the settings that were recorded, which stand below.\n"

@@ -151,6 +151,7 @@ class _Race:
     ) -> None:
         self.trials, self.arms, self.selection, self.teacher = trials, arms, selection, teacher
         self.levels = ladder(student)
+        self.made = {"shorten": student.shorten, "simplify": student.simplify}
         self.seconds = seconds
         self.start = time.monotonic()
         self.end = self.start + seconds
@@ -345,7 +346,9 @@ class _Race:
             while (fit := self._taken()) is not None:
                 trial, arm = self._trial(fit), self.arms[fit.arm]
                 outputs, network = self._taught[fit.restart, fit.place, fit.arm]
-                call = trial, outputs, arm.augment, self.levels[fit.level], self.selection
+                call = (
+                    trial, outputs, arm.augment, self.levels[fit.level], self.selection, self.made,
+                )  # fmt: skip
                 started = time.monotonic()
                 limit = self._limit(fit)
                 outcome = run_one(fit_one, call, self.levels[fit.level], self._busy, *limit)

@@ -146,7 +146,10 @@ def attempt_all(
         raise TeacherError(f"no teacher could be trained; {told_once(reasons)}")
     count = f"{len(work)} formula{'s' * (len(work) > 1)}"
     logger.info("fitting %s with %s (%s)", count, student.name, student.budget)
-    calls = [(trial, outputs, arm.augment, built, selection) for trial, arm, outputs, _ in work]
+    options = {"shorten": student.shorten, "simplify": student.simplify}
+    calls = [
+        (trial, outputs, arm.augment, built, selection, options) for trial, arm, outputs, _ in work
+    ]
     by_trial: list[list[Attempt]] = [[] for _ in trials]
     results = _fit_all(calls, built, n_jobs, timeout)
     for (trial, arm, outputs, network), fields in zip(work, results, strict=True):
@@ -269,11 +272,16 @@ def _fit_all(
 
 
 def fit_one(
-    trial: Trial, outputs: TeacherOutputs | None, k: int, student: Student, selection: str
+    trial: Trial,
+    outputs: TeacherOutputs | None,
+    k: int,
+    student: Student,
+    selection: str,
+    options: dict[str, bool],
 ) -> dict[str, Any] | Failure:
     """The fields of a record, or why there is no formula."""
     try:
-        return distil(trial, outputs, k, student, selection)
+        return distil(trial, outputs, k, student, selection, **options)
     except SmoothrayError as error:
         return Failure(str(error))
     except Exception as error:  # one arm's failure must not end the others

@@ -59,6 +59,8 @@ def settings_of(
             "budget": model.budget,
             "max_size": model.max_size,
             "nesting": model.nesting,
+            "shorten": model.shorten,
+            "simplify": model.simplify,
             "operators": None if model.operators is None else tuple(model.operators),
             **({} if model.timeout is None else {"timeout": model.timeout}),
             "options": dict(model.student_options or {}),

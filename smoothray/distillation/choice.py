@@ -28,7 +28,8 @@ LINES, STEPS = 200, 25
 
 
 def member_of_size(front: Sequence[Mapping[str, Any]], complexity: int) -> int:
-    """The place of the front's best member on validation rows of at most so many nodes.
+    """The place of the front's best member on validation rows of at most so many nodes; one that the guard
+    refuses only where all of these are such.
 
     Raises StudyError where none is so small.
     """
@@ -36,6 +37,7 @@ def member_of_size(front: Sequence[Mapping[str, Any]], complexity: int) -> int:
     if not small:
         least = min(member["complexity"] for member in front)
         raise StudyError(f"no formula has at most {complexity} nodes; the shortest has {least}")
+    small = [i for i in small if not front[i].get("unsafe")] or small
     return max(small, key=lambda i: (_or_least(front[i]["r2_val"]), -front[i]["complexity"]))
 
 
@@ -71,6 +73,7 @@ def with_member(attempt: Attempt, place: int) -> Attempt:
     member = front[place]
     changed = {
         "complexity": member["complexity"],
+        "complexity_standard": member["complexity_standard"],
         "formula": member["formula"],
         **{f"student_r2_{part}": member[f"r2_{part}"] for part in PARTS},
         **{f"fidelity_{part}": member[f"fidelity_{part}"] for part in PARTS},
@@ -153,7 +156,8 @@ def monotone_attempts(
             first_holds |= position == 0
             kept.append(_only(attempt, places))
         elif places:
-            best = places[_best(front, places, selection)]
+            safe = [i for i in places if not front[i].get("unsafe")] or places
+            best = safe[_best(front, safe, selection)]
             kept.append(_only(with_member(attempt, best), places))
     if not kept:
         told = ", ".join(f"{column}:{'+' if sign > 0 else '-'}" for column, sign in signs.items())

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sympy import Expr
 
-from smoothray.distillation.trial import PARTS, Array, TeacherOutputs, Trial
+from smoothray.distillation.members import Member, members_as_found, shortened_members
+from smoothray.distillation.trial import PARTS, TeacherOutputs, Trial
 from smoothray.errors import StudentError, TeacherError
-from smoothray.formulas import Program, round_constants, to_latex, to_mathml, to_text, unscale
+from smoothray.formulas import to_latex, to_mathml, to_text
 from smoothray.metrics.scores import mean_squared_error, r2, sobolev_error
 from smoothray.metrics.smoothness import alignment, largest_gradient, mean_squared_jacobian
-from smoothray.students import Candidate, Student, select
-
-logger = logging.getLogger(__name__)
-ROUNDING = 1e-5
-"""Largest change of a prediction that rounding a formula's constants may make, in standard deviations."""
-
-AGREEMENT = 1e-3
-"""Largest root mean square difference of a formula from the student's own, on the standard scale."""
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """A member of a front, in the data's own units, with its predictions back on the standard scale."""
-
-    candidate: Candidate
-    expr: Expr
-    outputs: dict[str, Array]
-    gradients: Array = field(repr=False)
+from smoothray.students import Student, select
 
 
 def distil(
-    trial: Trial, teacher: TeacherOutputs | None, k: int, student: Student, selection: str
+    trial: Trial,
+    teacher: TeacherOutputs | None,
+    k: int,
+    student: Student,
+    selection: str,
+    *,
+    shorten: bool = True,
+    simplify: bool = False,
 ) -> dict[str, Any]:
     """Fit a student to a teacher (to the labels if there is none) and score the formula it comes to.
 
     k: new points per training row. selection: "fidelity", "accuracy" or "native"; or "sobolev", which also
     asks how well gradients match, on the test part: for trials whose test part is their validation rows.
+
+    shorten: whether the front is made shorter before it is scored, sizes are those in the data's own units,
+    and a formula that the guard refuses is chosen only where all are such; without it the front is the
+    student's own, with sizes on the standard scale. simplify: whether its constants become simple within the
+    validation loss's standard error, too.
 
     Returns the fields of a record that this trial decides. The choice from the front uses validation rows
     alone; test scores are taken after it and used for nothing.
@@ -51,8 +44,9 @@ def distil(
     """
     started, worked = time.perf_counter(), time.process_time()
     inputs, target = trial.x["train"], (teacher.outputs if teacher else trial.y)["train"]
-    if teacher and k:
-        inputs = np.concatenate([inputs, trial.new_points(k)])
+    new = trial.new_points(k) if teacher and k else None
+    if teacher and new is not None:
+        inputs = np.concatenate([inputs, new])
         target = np.concatenate([target, teacher.new[k]])
     more = {}
     if selection == "sobolev" and student.matches_slopes and teacher and teacher.slopes:
@@ -60,7 +54,11 @@ def distil(
         more["slopes"] = np.concatenate(parts)
     names = trial.dataset.feature_names
     candidates = student.fit(inputs, target, names, trial.student_seed, **more)
-    members = [m for m in (_member(trial, candidate) for candidate in candidates) if m]
+    if shorten:
+        validation = (teacher.outputs if teacher else trial.y)["val"] if simplify else None
+        members = shortened_members(trial, candidates, student, target, new, validation)
+    else:
+        members = members_as_found(trial, candidates)
     if not members:
         raise StudentError(
             f"none of the {len(candidates)} formulas could be put into the data's units; "
@@ -81,12 +79,15 @@ def distil(
     chosen = choose(members, losses, rule)
     front = [
         {
-            "complexity": member.candidate.complexity,
-            "formula": to_text(member.expr),
-            "mathml": to_mathml(member.expr),
-            "loss": member.candidate.loss,
-            "native": member.candidate.preferred,
+            "complexity": member.found.complexity,
+            "complexity_standard": member.found.standard,
+            "formula": to_text(member.found.expr),
+            "mathml": to_mathml(member.found.expr),
+            "loss": member.found.loss,
+            "native": member.found.preferred,
             "chosen": place == chosen,
+            "unsafe": member.unsafe,
+            "simplified": member.found.simplified,
             **_scores(trial, teacher, member),
             **_validation(losses, place),
             **_smoothness(member),
@@ -96,8 +97,9 @@ def distil(
     best = front[chosen]
     fields: dict[str, Any] = {
         "complexity": best["complexity"],
+        "complexity_standard": best["complexity_standard"],
         "formula": best["formula"],
-        "latex": to_latex(members[chosen].expr),
+        "latex": to_latex(members[chosen].found.expr),
         "undefined_test": int((~np.isfinite(members[chosen].outputs["test"])).sum()),
         **{f"student_r2_{part}": best[f"r2_{part}"] for part in PARTS},
         **{f"fidelity_{part}": best[f"fidelity_{part}"] for part in PARTS},
@@ -127,37 +129,16 @@ def choose(
     members: Sequence[Member], losses: Mapping[str, Sequence[tuple[float, float]]], selection: str
 ) -> int:
     """The place of the chosen member: by the student's own rule, or the simplest within one standard error
-    of the best validation loss, which `selection` names."""
-    sizes = [member.candidate.complexity for member in members]
+    of the best validation loss, which `selection` names; an unsafe one only where no other can be."""
+    places = [i for i, member in enumerate(members) if not member.unsafe] or [*range(len(members))]
     if selection == "native":
         # Where the preferred one was dropped, the largest is the nearest to it in loss.
-        preferred = (i for i, member in enumerate(members) if member.candidate.preferred)
-        return next(preferred, len(members) - 1)
-    values, errors = zip(*losses[selection], strict=True)
-    return select(values, sizes, errors)
-
-
-def _member(trial: Trial, candidate: Candidate) -> Member | None:
-    """A candidate in the data's units; None where it has no value or another one there."""
-    names, x, y = trial.dataset.feature_names, trial.x_scaler, trial.y_scaler
-    # Rows from all over the table: where it is sorted, the first ones show little of it.
-    rows = trial.raw["train"][:: -(-len(trial.raw["train"]) // 256)]
-    try:
-        expr = unscale(candidate.expr, x.mean, x.scale, y.mean, y.scale, names, rows)
-        expr = round_constants(expr, rows, names, ROUNDING)
-        program = Program(expr, names)
-    except (StudentError, ArithmeticError) as error:
-        logger.debug("dropped %s: %s", candidate.expr, error)
-        return None
-    outputs = {part: y.transform(program.values(trial.raw[part])) for part in ("train", "val")}
-    values, gradients = program.value_and_gradient(trial.raw["test"])
-    outputs["test"] = y.transform(values)
-    gradients[~np.isfinite(values)] = np.nan
-    difference = Program(candidate.expr).values(trial.x["train"]) - outputs["train"]
-    if not np.sqrt(np.mean(difference**2)) <= AGREEMENT:
-        logger.debug("dropped %s: in the data's units it is another function", to_text(expr))
-        return None
-    return Member(candidate, expr, outputs, gradients * x.scale / y.scale)
+        preferred = (i for i in places if members[i].found.preferred)
+        return next(preferred, places[-1])
+    if not any(np.isfinite(losses[selection][i][0]) for i in places):
+        places = [*range(len(members))]
+    values, errors = zip(*(losses[selection][i] for i in places), strict=True)
+    return places[select(values, [members[i].found.complexity for i in places], errors)]
 
 
 def _sobolev(teacher: TeacherOutputs, member: Member) -> tuple[float, float]:

@@ -84,10 +84,17 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     budget : {"quick", "standard", "thorough"}, default="standard"
         How long the student searches: about 1, 5 and 30 seconds for Operon and some hundred rows.
     max_size : int, default=30
-        The most nodes of a formula.
+        The most nodes of a formula in the data's own units.
     nesting : {"one", "free"}, default="one"
         How deep sin, exp, log, tanh and their like may stand within each other's arguments: one in another,
         or as deep as they will.
+    shorten : bool, default=True
+        Whether the student's formulas are made shorter: parts dropped one at a time, the constants that
+        remain refitted. Formulas that leave the target's range between the rows are then never chosen.
+        Without it the front is the student's own, and its sizes are those on the standard scale.
+    simplify : bool, default=False
+        Whether constants become 0, 1, -1, 2, 1/2 or a rounder number where the standard error of the
+        validation loss allows it; `pareto_front_` says what each formula lost by it.
     operators : sequence of str or None, default=None
         What formulas are made of, such as ("add", "mul", "exp"); None: the student's own set.
     monotone : dict of column to 1 or -1, default=None
@@ -144,7 +151,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Mean squared Jacobian and largest gradient of teacher and formula on the validation rows, the
         teacher's spectral bound, and their alignment (log of the Jacobians' ratio); standardised units.
     complexity_ : int
-        The formula's number of nodes.
+        The formula's number of nodes, in the data's own units.
     validation_rows_ : array of int or None
         The rows that early stopping and the choice saw, as positions in X; None for a model that was loaded.
     encoding_ : Encoding or None
@@ -181,6 +188,8 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         budget: str = "standard",
         max_size: int = 30,
         nesting: str = "one",
+        shorten: bool = True,
+        simplify: bool = False,
         operators: Sequence[str] | None = None,
         monotone: Mapping[str, int] | None = None,
         selection: str | None = None,
@@ -201,6 +210,8 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.budget = budget
         self.max_size = max_size
         self.nesting = nesting
+        self.shorten = shorten
+        self.simplify = simplify
         self.operators = operators
         self.monotone = monotone
         self.selection = selection

@@ -29,11 +29,13 @@ CURVE = {
 def front(members: list[dict[str, Any]]) -> pd.DataFrame:
     """All formulas that a student offered, by complexity, with their scores."""
     kept = [
-        "complexity", "formula", "r2_train", "r2_val", "fidelity_train", "fidelity_val",
-        "jacobian", "gradient_max", "chosen",
+        "complexity", "complexity_standard", "formula", "r2_train", "r2_val", "fidelity_train",
+        "fidelity_val", "jacobian", "gradient_max", "chosen",
     ]  # fmt: skip
     frame = pd.DataFrame(members)
-    return frame[[*kept, *(name for name in ORIGIN if name in frame)]].astype({"chosen": bool})
+    kept += [name for name in ("unsafe", "simplified") if members[0][name] is not None]
+    kept += [name for name in ORIGIN if name in frame]
+    return frame[kept].astype({"chosen": bool})
 
 
 def curve(attempts: Sequence[Attempt]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from smoothray.datasets import Encoding
 from smoothray.errors import StudyError
 from smoothray.formulas import parse, to_python
 from smoothray.students import find_student
+from smoothray.study.settings import EARLIER
 
 if TYPE_CHECKING:
     from smoothray.distillation.distiller import SymbolicDistiller
@@ -147,7 +148,9 @@ def file_of(path: str | Path) -> Path:
 
 
 def _restored(cls: type[Model], fields: Mapping[str, Any]) -> Model:
-    model = cls(**fields["settings"])
+    settings = fields["settings"]
+    earlier = {name: EARLIER[name] for name in EARLIER.keys() & cls._get_param_names()}
+    model = cls(**{**earlier, **settings})
     names = tuple(fields["columns"])
     symbols = {name: Symbol(name) for name in names}
     model._many, model._names = fields["several"], names

@@ -6,8 +6,8 @@ backwards (reverse-mode differentiation: Griewank and Walther, Evaluating Deriva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import sympy
@@ -51,6 +51,8 @@ def _multiply(args: list[Array]) -> Array:
 
 
 def _multiply_backward(adjoint: Array, value: Array, args: list[Array]) -> list[Array]:
+    if len(args) == 2:
+        return [adjoint * args[1], adjoint * args[0]]
     # Products of what stands before and after each factor: no division, so zeros do no harm.
     adjoints = list(args)
     before = adjoint
@@ -90,7 +92,7 @@ def _extreme(ufunc: np.ufunc) -> Operation:
 _ADD = Operation(_add, lambda adjoint, value, args: [adjoint] * len(args))
 _MULTIPLY = Operation(_multiply, _multiply_backward)
 _POWER = Operation(lambda args: np.power(args[0], args[1]), _power_backward)
-_OPERATIONS: dict[type[Expr], Operation] = {
+OPERATIONS: dict[type[Expr], Operation] = {
     sympy.Add: _ADD,
     sympy.Mul: _MULTIPLY,
     sympy.Pow: _POWER,
@@ -99,7 +101,7 @@ _OPERATIONS: dict[type[Expr], Operation] = {
     **{cls: _unary(each.ufunc, each.derivative) for cls, each in ELEMENTARY.items()},
 }
 # np.power is slow and these exponents are nearly all there are.
-_POWERS: dict[Expr, Operation] = {
+POWERS: dict[Expr, Operation] = {
     sympy.Integer(2): _unary(lambda u: u * u, lambda u, v: 2.0 * u),
     sympy.Integer(3): _unary(lambda u: u * u * u, lambda u, v: 3.0 * u * u),
     sympy.Integer(-1): _unary(lambda u: 1.0 / u, lambda u, v: -v * v),
@@ -132,19 +134,31 @@ class Program:
     def _compile(self, node: Expr) -> int:
         if not node.args and not node.is_Symbol:
             # Not shared: SymPy's hash of a Float costs more than a slot of its own.
-            self.constants[self.size] = _constant(node)
-            self.size += 1
-            return self.size - 1
+            return self._constant(_constant(node))
         slot = self._slots.get(node)
         if slot is not None:
             return slot
         if node.is_Symbol:
-            self.columns[self.size] = self._position(node.name)
+            slot = self._column(self._position(node.name))
         else:
             operation, operands = _operation(node)
-            arguments = tuple([self._compile(operand) for operand in operands])
-            self.steps.append((self.size, operation, arguments))
-        self._slots[node] = self.size
+            slot = self._step(operation, [self._compile(operand) for operand in operands])
+        self._slots[node] = slot
+        return slot
+
+    def _constant(self, value: np.float64) -> int:
+        self.constants[self.size] = value
+        return self._next()
+
+    def _column(self, column: int) -> int:
+        self.columns[self.size] = column
+        return self._next()
+
+    def _step(self, operation: Operation, arguments: Sequence[int]) -> int:
+        self.steps.append((self.size, operation, tuple(arguments)))
+        return self._next()
+
+    def _next(self) -> int:
         self.size += 1
         return self.size - 1
 
@@ -168,24 +182,39 @@ class Program:
         gradient = np.zeros(X.shape)
         with np.errstate(all="ignore"):
             values = self._forward(X)
-            active = set(self.columns)
-            for slot, _, arguments in self.steps:
-                if not active.isdisjoint(arguments):
-                    active.add(slot)
-            adjoints: dict[int, Array] = {self.result: np.ones(len(X))}
-            for slot, operation, arguments in reversed(self.steps):
-                if slot not in active or slot not in adjoints:
-                    continue
-                operands = [values[argument] for argument in arguments]
-                parts = operation.backward(adjoints.pop(slot), values[slot], operands)
-                for argument, part in zip(arguments, parts, strict=True):
-                    if argument in active:
-                        sum_so_far = adjoints.get(argument)
-                        adjoints[argument] = part if sum_so_far is None else sum_so_far + part
-            for slot, column in self.columns.items():
-                if slot in adjoints:
-                    gradient[:, column] = adjoints[slot]
+            for slot, adjoint in self._backward(values, self.columns, len(X)).items():
+                gradient[:, self.columns[slot]] = adjoint
         return _full(values[self.result], len(X)), gradient
+
+    def value_and_jacobian(self, X: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Values (n,) and exact derivatives by each of the p constants (n, p), in the order of
+        `constants`, on the rows of X (n, d)."""
+        X = _matrix(X)
+        jacobian = np.zeros((len(X), len(self.constants)), order="F")
+        places = {slot: place for place, slot in enumerate(self.constants)}
+        with np.errstate(all="ignore"):
+            values = self._forward(X)
+            for slot, adjoint in self._backward(values, self.constants, len(X)).items():
+                jacobian[:, places[slot]] = adjoint
+        return _full(values[self.result], len(X)), jacobian
+
+    def _backward(self, values: list[Array], leaves: Mapping[int, Any], n: int) -> dict[int, Array]:
+        """The derivatives by these leaves, those of the columns or of the constants, by slot."""
+        active = set(leaves)
+        for slot, _, arguments in self.steps:
+            if not active.isdisjoint(arguments):
+                active.add(slot)
+        adjoints: dict[int, Array] = {self.result: np.ones(n)}
+        for slot, operation, arguments in reversed(self.steps):
+            if slot not in active or slot not in adjoints:
+                continue
+            operands = [values[argument] for argument in arguments]
+            parts = operation.backward(adjoints.pop(slot), values[slot], operands)
+            for argument, part in zip(arguments, parts, strict=True):
+                if argument in active:
+                    sum_so_far = adjoints.get(argument)
+                    adjoints[argument] = part if sum_so_far is None else sum_so_far + part
+        return {slot: adjoint for slot, adjoint in adjoints.items() if slot in leaves}
 
     def _forward(self, X: FloatArray) -> list[Array]:
         values: list[Array] = [None] * self.size
@@ -225,9 +254,9 @@ def value_and_gradient(
 
 
 def _operation(node: Expr) -> tuple[Operation, tuple[Expr, ...]]:
-    if node.is_Pow and node.exp in _POWERS:
-        return _POWERS[node.exp], (node.base,)
-    operation = _OPERATIONS.get(node.func)
+    if node.is_Pow and node.exp in POWERS:
+        return POWERS[node.exp], (node.base,)
+    operation = OPERATIONS.get(node.func)
     if operation is None:
         raise StudentError(f"the formula uses {node.func.__name__}, which cannot be evaluated")
     return operation, node.args

@@ -31,6 +31,28 @@ def round_constants(
     program = Program(expr, names)
     X = np.asarray(X, dtype=float)
     accepts = _Acceptance(program.values(X), tolerance)
+    digits = _fewest_digits(program, X, accepts)
+
+    def leaf(node: Expr) -> Expr:
+        return number(_round(float(node), digits[float(node)])) if node.is_Float else node
+
+    rounded = replace_leaves(expr, leaf)
+    return rounded if accepts(evaluate(rounded, X, names)) else expr
+
+
+def round_values(program: Program, X: ArrayLike, tolerance: float = 1e-4) -> list[float]:
+    """The same for the constants of a program, in their order."""
+    X = np.asarray(X, dtype=float)
+    exact = [float(value) for value in program.constants.values()]
+    accepts = _Acceptance(program.values(X), tolerance)
+    digits = _fewest_digits(program, X, accepts)
+    return [_round(value, digits[value]) for value in exact]
+
+
+def _fewest_digits(
+    program: Program, X: NDArray[np.float64], accepts: _Acceptance
+) -> dict[float, int]:
+    """By constant, the digits that it needs. The program's constants are changed on the way."""
     exact = {slot: float(value) for slot, value in program.constants.items()}
 
     def works(digits: dict[float, int]) -> bool:
@@ -40,6 +62,7 @@ def round_constants(
         return accepts(program.values(X))
 
     values = dict.fromkeys(exact.values())
+    digits: dict[float, int] = {}
     for common in range(FEWEST_DIGITS, MOST_DIGITS + 1):
         digits = dict.fromkeys(values, common)
         if works(digits):
@@ -49,12 +72,7 @@ def round_constants(
             if works({**digits, value: fewer}):
                 digits[value] = fewer
                 break
-
-    def leaf(node: Expr) -> Expr:
-        return number(_round(float(node), digits[float(node)])) if node.is_Float else node
-
-    rounded = replace_leaves(expr, leaf)
-    return rounded if accepts(evaluate(rounded, X, names)) else expr
+    return digits
 
 
 def _round(value: float, digits: int) -> float:

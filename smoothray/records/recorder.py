@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import yaml
+
 from smoothray.errors import StudyError
 from smoothray.records.cells import Cell, by_cell
 from smoothray.records.journal import Journal
@@ -15,6 +17,7 @@ from smoothray.records.recorded import Recorded
 from smoothray.records.schema import Record
 from smoothray.records.tracker import Tracker
 from smoothray.study.plan import Key
+from smoothray.study.settings import EARLIER
 
 BATCH = 50
 RETRY_SECONDS = 10.0
@@ -263,16 +266,28 @@ def continued(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any])
 
     Raises StudyError, with all that differs, unless it may.
     """
+    lacking = {
+        key
+        for name, student in (recorded.get("students") or {}).items()
+        for key in EARLIER.keys() - student.keys()
+        if name in given["students"]
+    }
+    recorded = completed(recorded)
     lines = []
     for name in ("seed", "teacher", "students"):
         before, now = recorded.get(name), given.get(name)
         if name == "students" and isinstance(before, dict) and isinstance(now, dict):
             shared = before.keys() & now.keys()
-            # What was recorded before there was `nesting` was nested freely.
-            before = {s: {"nesting": "free", **before[s]} for s in sorted(shared)}
+            before = {s: before[s] for s in sorted(shared)}
             now = {s: now[s] for s in sorted(shared)}
-            _check_nesting(study, before, now)
         lines += _differences(name, before, now)
+    new = {line.split(" was ")[0].rsplit(".", 1)[-1] for line in lines}
+    if lines and new <= lacking:
+        wanted = {key: value for key, value in EARLIER.items() if key in new}
+        raise StudyError(
+            f"the study '{study}' was recorded before students had {', '.join(wanted)}; to go on with it "
+            f"write `student: {_as_yaml(wanted)}`, else give this one another name (--name)"
+        )
     if lines:
         raise StudyError(
             f"the study '{study}' is recorded with other settings:\n  "
@@ -283,16 +298,20 @@ def continued(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any])
     return {**given, "students": {**recorded["students"], **given["students"]}}
 
 
-def _check_nesting(study: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise StudyError, a line that says what to write, where nesting is all that differs."""
-    others = {s: {**now[s], "nesting": before[s]["nesting"]} for s in now}
-    differing = [s for s in now if now[s] != others[s]]
-    if differing and not _differences("students", before, others):
-        first = differing[0]
-        raise StudyError(
-            f"the study '{study}' is recorded with other nesting of functions: to go on write student: "
-            f"{{name: {first}, nesting: {before[first]['nesting']}}}, or give it another name (--name)"
-        )
+def completed(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity that was recorded before students had all the keys that they have now, with these."""
+    students = identity.get("students")
+    if not isinstance(students, Mapping):
+        return dict(identity)
+    return {**identity, "students": {name: {**EARLIER, **s} for name, s in students.items()}}
+
+
+def _as_yaml(values: Mapping[str, Any]) -> str:
+    """
+    >>> _as_yaml({"shorten": False})
+    '{shorten: false}'
+    """
+    return yaml.safe_dump(dict(values), default_flow_style=True, sort_keys=False).strip()
 
 
 def _differences(place: str, before: Any, now: Any) -> list[str]:

@@ -22,6 +22,7 @@ _PARTS = ("train", "val", "test")
 MEMBER = pa.struct(
     [
         ("complexity", WHOLE),
+        ("complexity_standard", WHOLE),
         ("formula", TEXT),
         ("mathml", TEXT),
         ("loss", REAL),
@@ -36,10 +37,15 @@ MEMBER = pa.struct(
         ],
         ("jacobian", REAL),
         ("gradient_max", REAL),
+        ("unsafe", pa.bool_()),
+        ("simplified", REAL),
     ]
 )
 """One member of a Pareto front. loss: mean squared error on the rows that the student was fitted to;
-val_loss_*, val_error_*: on validation rows, with its standard error; all on the standard scale."""
+val_loss_*, val_error_*: on validation rows, with its standard error; all on the standard scale. complexity:
+nodes in the data's own units where the front was shortened, else on the standard scale, as
+complexity_standard always. unsafe: whether its guard refuses it; simplified: by how much its validation loss
+rose as its constants became simple; both empty where that was not asked."""
 
 SCHEMA = pa.schema(
     [
@@ -62,6 +68,7 @@ SCHEMA = pa.schema(
         *[(f"fidelity_{part}", REAL) for part in _PARTS],
         *[(f"student_r2_{part}", REAL) for part in _PARTS],
         ("complexity", WHOLE),
+        ("complexity_standard", WHOLE),
         ("formula", TEXT),
         ("latex", TEXT),
         ("undefined_test", WHOLE),

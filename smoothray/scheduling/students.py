@@ -63,7 +63,8 @@ class StudentActor:
         record = {**blank, "versions": told or None, **taught}
         student, settings = self.students[key.student], self.settings[key.student]
         try:
-            fields = distil(trial, outputs, key.arm.augment, student, settings.selection)
+            options = {"shorten": settings.shorten, "simplify": settings.simplify}
+            fields = distil(trial, outputs, key.arm.augment, student, settings.selection, **options)
         except SmoothrayError as error:
             return failed(record, str(error))
         except Exception as error:  # a study of thousands of fits must outlive one of them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sympy import Expr
 
@@ -24,14 +25,17 @@ class Candidate:
     preferred: bool = False
 
 
-def pareto_front(candidates: Iterable[Candidate]) -> list[Candidate]:
+Kind = TypeVar("Kind", bound=Candidate)
+
+
+def pareto_front(candidates: Iterable[Kind]) -> list[Kind]:
     """The candidates that no other one equals or beats in both complexity and loss, by complexity.
 
     Where the preferred candidate is beaten, or there is none, the preferred member is the largest
     one that is no larger than it, or than the largest candidate.
     """
     ordered = sorted(candidates, key=lambda c: (c.complexity, c.loss))
-    front: list[Candidate] = []
+    front: list[Kind] = []
     for candidate in ordered:
         if not front or candidate.loss < front[-1].loss:
             front.append(candidate)

@@ -152,6 +152,10 @@ class TeacherSettings(Strict):
         return axis("ensemble", value, low=1)
 
 
+EARLIER: dict[str, Any] = {"nesting": "free", "shorten": False, "simplify": False}
+"""Keys of a student that studies recorded before they were there lack, and what these count as."""
+
+
 class StudentSettings(Strict):
     """A student and its budget."""
 
@@ -163,11 +167,25 @@ class StudentSettings(Strict):
     operators: tuple[str, ...] | None = Field(
         default=None, description="What formulas are made of; none given: the student's own set."
     )
-    max_size: int = Field(default=30, description="The most nodes of a formula's SymPy tree.")
+    max_size: int = Field(
+        default=30,
+        description="The most nodes of a formula's SymPy tree, in the data's own units (with "
+        "`shorten: false` on the standard scale).",
+    )
     nesting: Literal["one", "free"] = Field(
         default="one",
         description="How deep sin, cos, exp, log, tanh and their like may stand within each other's "
         "arguments: one in another, as sin(exp(x)), or as deep as they will (free).",
+    )
+    shorten: bool = Field(
+        default=True,
+        description="Whether the student's formulas are made shorter: parts dropped one at a time, the "
+        "constants that remain refitted. Sizes then count in the data's own units.",
+    )
+    simplify: bool = Field(
+        default=False,
+        description="Whether constants become 0, 1, -1, 2, 1/2 or a rounder number where the validation "
+        "loss's standard error allows it.",
     )
     selection: Selection = Field(
         default="fidelity",
@@ -178,6 +196,12 @@ class StudentSettings(Strict):
     options: dict[str, Any] = Field(
         default={}, description="Single settings of the budget to replace."
     )
+
+    @model_validator(mode="after")
+    def _simple_and_short(self) -> StudentSettings:
+        if self.simplify and not self.shorten:
+            raise ValueError("'simplify' comes after shortening: leave out 'shorten: false'")
+        return self
 
     @field_validator("options")
     @classmethod

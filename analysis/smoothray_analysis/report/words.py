@@ -11,9 +11,10 @@ WORDS = {
     "not to the data themselves: that is distillation.",
     "fidelity": "R² of a formula against its teacher (1: it says the same); R² without another word is "
     "against the data. Both are of test rows, which nothing was fitted to or chosen by.",
-    "nodes": "the size of a formula: each number, column and operation counts one, so x + 2·y has 5; "
-    "counted before columns are put back into their units, which may add a number or two.",
+    "nodes": "the size of a formula: each number, column and operation counts one, so x + 2·y has 5",
 }
+IN_UNITS = "; counted in the formula as it is shown, in the data's own units."
+STANDARD = "; counted before columns are put back into their units, which may add a number or two."
 PENALTIES = {
     "direct": "no teacher: the formula is fitted to the data.",
     "none": "plain distillation: the teacher is trained without a penalty.",
@@ -47,4 +48,11 @@ def words(records: pd.DataFrame) -> list[tuple[str, str]]:
         )
     if records["ensemble"].gt(1).any():
         said.append(("5 networks", "the teacher is the mean of so many networks."))
-    return [*said, ("fidelity", WORDS["fidelity"]), ("nodes", WORDS["nodes"])]
+    in_units = "complexity_standard" in records and bool(
+        (
+            records["complexity_standard"].notna()
+            & records["complexity"].ne(records["complexity_standard"])
+        ).any()
+    )
+    nodes = WORDS["nodes"] + (IN_UNITS if in_units else STANDARD)
+    return [*said, ("fidelity", WORDS["fidelity"]), ("nodes", nodes)]

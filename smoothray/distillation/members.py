@@ -1,0 +1,256 @@
+"""The members of a front: a student's candidates in the data's own units, shortened there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from sympy import Expr, Symbol
+
+from smoothray.distillation.guard import Guard
+from smoothray.distillation.trial import Array, Trial
+from smoothray.errors import StudentError
+from smoothray.formulas import Program, complexity, round_constants, to_text, unscale
+from smoothray.formulas.fitting import Rows
+from smoothray.formulas.rounding import round_values
+from smoothray.formulas.shortening import Shortened, shorten
+from smoothray.formulas.simplifying import simplify_constants
+from smoothray.formulas.skeleton import (
+    Compiled,
+    Node,
+    add_up,
+    constant,
+    from_sympy,
+    product,
+    size,
+    substituted,
+    to_sympy,
+    with_constants,
+)
+from smoothray.formulas.smallest import small_formulas
+from smoothray.metrics.scores import mean_squared_error
+from smoothray.students import Candidate, Student, pareto_front
+
+logger = logging.getLogger(__name__)
+ROUNDING = 1e-5
+"""Largest change of a prediction that rounding a formula's constants may make, in standard deviations."""
+AGREEMENT = 1e-3
+"""Largest root mean square difference of a formula from the student's own, on the standard scale."""
+REFITS = {"quick": 120, "standard": 300, "thorough": 600}
+"""By a student's budget, how many formulas are fitted on the way to shorter ones."""
+SMALL_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Found(Candidate):
+    """A formula in the data's own units and names, and sized there.
+
+    standard: its nodes on the standard scale. simplified: by how much its validation loss rose as its
+    constants became simple; None: they were left as they are.
+    """
+
+    standard: int = 0
+    simplified: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A member of a front, in the data's own units, with its predictions back on the standard scale.
+
+    unsafe: whether the guard refuses it; None: it was not asked.
+    """
+
+    found: Found
+    outputs: dict[str, Array]
+    gradients: Array = field(repr=False)
+    unsafe: bool | None = None
+
+
+def members_as_found(trial: Trial, candidates: Sequence[Candidate]) -> list[Member]:
+    """The student's front in the data's units; its sizes are those of the standard scale."""
+    members = []
+    for candidate in candidates:
+        expr = _in_units(trial, candidate.expr)
+        own = Program(candidate.expr).values(trial.x["train"])
+        rounded = None if expr is None else _rounded(trial, expr)
+        if rounded is not None:
+            found = Found(**{**vars(candidate), "expr": rounded}, standard=candidate.complexity)
+            member = _member(trial, found)
+            if _same(own, member.outputs["train"], rounded):
+                members.append(member)
+    return members
+
+
+def shortened_members(
+    trial: Trial,
+    candidates: Sequence[Candidate],
+    student: Student,
+    target: Array,
+    new: Array | None = None,
+    validation: Array | None = None,
+) -> list[Member]:
+    """The front, by size in the data's units, of the student's formulas, of what is left of them where parts
+    are dropped, and of the best ones of two columns.
+
+    target: what the student was fitted to, on the train rows and then on the points `new`, all standardised.
+    validation: the target on validation rows, by which constants are made simple; None: they are not.
+    """
+    data = _Data.of(trial, target, new)
+    pool: list[Found] = []
+    nodes: list[Node] = []
+    preferred = 0
+    for candidate in candidates:
+        expr = data.in_units(candidate)
+        if expr is None:
+            continue
+        length = complexity(expr)
+        preferred = max(preferred, length * candidate.preferred)
+        try:
+            nodes.append(from_sympy(expr, data.positions))
+        except StudentError as error:
+            logger.debug("not shortened: %s", error)
+            if (rounded := _rounded(trial, expr)) is not None:
+                pool.append(Found(rounded, length, candidate.loss, standard=candidate.complexity))
+    nodes += small_formulas(data.rows(SMALL_ROWS), tuple(getattr(student, "operators", ())))
+    refits = REFITS.get(getattr(student, "budget", ""), REFITS["standard"])
+    most = getattr(student, "max_size", None)
+    short = shorten(nodes, data.X, data.y, refits=refits, max_size=most)
+    short = short or shorten(nodes, data.X, data.y, refits=refits)
+    if validation is None:
+        pool += filter(None, map(data.found, short))
+    else:
+        pool += filter(None, (data.simplified(each, validation) for each in short))
+    pool = [replace(each, preferred=each.complexity <= preferred) for each in pool]
+    guard = Guard(trial, data.y)
+    return [_member(trial, found, guard) for found in pareto_front(pool)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """What a student was fitted to, in the data's units."""
+
+    trial: Trial
+    X: Array
+    y: Array
+
+    @classmethod
+    def of(cls, trial: Trial, target: Array, new: Array | None) -> _Data:
+        X = trial.raw["train"]
+        if new is not None and len(new):
+            # Between rows, and not by rounding beyond them, where a root may have no value.
+            inside = np.clip(trial.x_scaler.inverse(new), X.min(0), X.max(0))
+            X = np.concatenate([X, inside])
+        return cls(trial, X, trial.y_scaler.inverse(target))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.trial.dataset.feature_names
+
+    @property
+    def positions(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def in_units(self, candidate: Candidate) -> Expr | None:
+        """A student's formula in the data's units; None where it has no value or another one there."""
+        expr = _in_units(self.trial, candidate.expr)
+        if expr is None:
+            return None
+        values = self.standardised(Program(expr, self.names).values(self.trial.raw["train"]))
+        wanted = Program(candidate.expr).values(self.trial.x["train"])
+        return expr if _same(wanted, values, expr) else None
+
+    def rows(self, most: int | None = None) -> Rows:
+        return Rows.of(self.X, self.y, most=most)
+
+    def standardised(self, values: Array) -> Array:
+        return self.trial.y_scaler.transform(values)
+
+    def found(self, formula: Shortened) -> Found | None:
+        """The formula as SymPy has it; None where that has no value or another one."""
+        rows = self.trial.raw["train"]
+        compiled = Compiled(formula.node)
+        there = compiled.values(rows)
+        try:
+            rounded = round_values(compiled, _some_rows(self.trial), ROUNDING)
+            node = with_constants(formula.node, iter(rounded))
+            expr = to_sympy(node, [Symbol(name) for name in self.names])
+            here = Program(expr, self.names).values(rows)
+            standard = size(self._standard(formula.node))
+        except (StudentError, ArithmeticError) as error:
+            logger.debug("dropped a shortened formula: %s", error)
+            return None
+        if not _same(self.standardised(there), self.standardised(here), expr):
+            return None
+        loss = formula.loss / self.trial.y_scaler.scale**2
+        return Found(expr, complexity(expr), loss, standard=standard)
+
+    def simplified(self, formula: Shortened, target: Array) -> Found | None:
+        """The formula with simple constants, as far as the standard error of its validation loss allows."""
+        weights = self.trial.weights["val"] if self.trial.weights else None
+
+        def loss_of(node: Node) -> tuple[float, float]:
+            values = self.standardised(Compiled(node).values(self.trial.raw["val"]))
+            return mean_squared_error(target, values, weights)
+
+        before, error = loss_of(formula.node)
+        node = simplify_constants(
+            formula.node, self.rows(SMALL_ROWS), lambda node: loss_of(node)[0] <= before + error
+        )
+        found = self.found(Shortened(node, self.rows().loss(Compiled(node).values(self.X))))
+        return found and replace(found, simplified=loss_of(node)[0] - before)
+
+    def _standard(self, node: Node) -> Node:
+        """The formula of standardised columns and target."""
+        x, y = self.trial.x_scaler, self.trial.y_scaler
+        columns = {
+            place: add_up([product([constant(scale), ("x", place)]), constant(mean)])
+            for place, (scale, mean) in enumerate(zip(x.scale, x.mean, strict=True))
+        }
+        moved = add_up([substituted(node, columns), constant(-y.mean)])
+        return product([constant(1.0 / y.scale), moved])
+
+
+def _in_units(trial: Trial, expr: Expr) -> Expr | None:
+    """A formula of the standard scale in the data's units; None where it has no value there."""
+    x, y, names = trial.x_scaler, trial.y_scaler, trial.dataset.feature_names
+    try:
+        return unscale(expr, x.mean, x.scale, y.mean, y.scale, names, _some_rows(trial))
+    except (StudentError, ArithmeticError) as error:
+        logger.debug("dropped %s: %s", expr, error)
+        return None
+
+
+def _rounded(trial: Trial, expr: Expr) -> Expr | None:
+    try:
+        return round_constants(expr, _some_rows(trial), trial.dataset.feature_names, ROUNDING)
+    except (StudentError, ArithmeticError) as error:
+        logger.debug("dropped %s: %s", expr, error)
+        return None
+
+
+def _some_rows(trial: Trial) -> Array:
+    """Rows from all over the table: where it is sorted, the first ones show little of it."""
+    rows = trial.raw["train"]
+    return rows[:: -(-len(rows) // 256)]
+
+
+def _member(trial: Trial, found: Found, guard: Guard | None = None) -> Member:
+    x, y = trial.x_scaler, trial.y_scaler
+    program = Program(found.expr, trial.dataset.feature_names)
+    outputs = {part: y.transform(program.values(trial.raw[part])) for part in ("train", "val")}
+    values, gradients = program.value_and_gradient(trial.raw["test"])
+    outputs["test"] = y.transform(values)
+    gradients[~np.isfinite(values)] = np.nan
+    unsafe = None if guard is None else guard.refuses(program)
+    return Member(found, outputs, gradients * x.scale / y.scale, unsafe)
+
+
+def _same(wanted: Array, values: Array, expr: Expr) -> bool:
+    """Whether a formula's values, on the standard scale, are those that it should have."""
+    with np.errstate(all="ignore"):
+        same = bool(np.sqrt(np.mean((wanted - values) ** 2)) <= AGREEMENT)
+    if not same:
+        logger.debug("dropped %s: in the data's units it is another function", to_text(expr))
+    return same

@@ -1,0 +1,111 @@
+"""The constants of a formula by least squares: Levenberg and Marquardt's method, with exact derivatives.
+
+Marquardt, An algorithm for least-squares estimation of nonlinear parameters, 1963; steps are damped by the
+largest curvatures seen so far (Moré, 1978), so that constants of any size are treated alike.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smoothray.formulas.skeleton import Compiled, Node, constants, with_constants
+
+Array = NDArray[np.float64]
+ENOUGH = 1e-4
+"""The part of a loss by which a step must better it for another one."""
+
+
+class Rows(NamedTuple):
+    """What is fitted to: inputs (n, d), target (n,), and the roots of the rows' weights, or None."""
+
+    X: Array
+    y: Array
+    root: Array | None = None
+
+    @classmethod
+    def of(cls, X: Array, y: Array, weights: Array | None = None, most: int | None = None) -> Rows:
+        """The rows, or `most` of them evenly picked."""
+        if most is not None and len(y) > most:
+            picked = np.linspace(0, len(y) - 1, most).round().astype(int)
+            X, y = X[picked], y[picked]
+            weights = None if weights is None else weights[picked]
+        root = None if weights is None else np.sqrt(weights / weights.mean())
+        return cls(np.asfortranarray(X), y, root)
+
+    def loss(self, values: Array) -> float:
+        """The mean squared error; infinite where a value does not exist."""
+        with np.errstate(all="ignore"):
+            return self._loss(self.weighted(values - self.y))
+
+    def weighted(self, residuals: Array) -> Array:
+        return residuals if self.root is None else residuals * self.root
+
+    def _loss(self, residuals: Array) -> float:
+        loss = float(residuals @ residuals) / len(residuals)
+        return loss if np.isfinite(loss) else np.inf
+
+
+def loss_of(node: Node, rows: Rows) -> float:
+    """A formula's mean squared error on the rows, with the constants that it has."""
+    return rows.loss(Compiled(node).values(rows.X))
+
+
+def refit(
+    node: Node,
+    rows: Rows,
+    steps: int,
+    *,
+    enough: float = ENOUGH,
+    free: NDArray[np.bool_] | None = None,
+) -> tuple[Node, float]:
+    """The formula with better constants, and its mean squared error.
+
+    steps: evaluations at most. enough: see `ENOUGH`. free (p,): which constants may change; None: all.
+    """
+    program = Compiled(node)
+    theta = np.array(constants(node))
+    free = np.ones(len(theta), dtype=bool) if free is None else free
+    loss = rows.loss(program.values(rows.X))
+    if not np.isfinite(loss) or not free.any():
+        return node, loss
+    start, damping, curvature = loss, 1e-3, np.zeros(int(free.sum()))
+    with np.errstate(all="ignore"):
+        while steps > 0 and loss > 0.0:
+            values, jacobian = program.value_and_jacobian(rows.X)
+            residuals = rows.weighted(values - rows.y)
+            jacobian = jacobian[:, free]
+            if rows.root is not None:
+                jacobian = jacobian * rows.root[:, None]
+            normal, slope = jacobian.T @ jacobian, jacobian.T @ residuals
+            curvature = np.maximum(curvature, normal.diagonal())
+            if not (np.isfinite(slope).all() and np.isfinite(normal).all()):
+                break
+            scale = np.where(curvature > 0.0, curvature, 1.0) ** -0.5
+            normal, slope = normal * scale * scale[:, None], slope * scale
+            better = False
+            while steps > 0 and not better:
+                steps -= 1
+                trial = theta.copy()
+                trial[free] -= scale * _solved(normal + damping * np.eye(len(slope)), slope)
+                tried = rows.loss(program.with_values(trial).values(rows.X))
+                better = tried < loss
+                damping = max(damping * 0.1, 1e-12) if better else damping * 10.0
+            if not better:
+                break
+            theta, loss, last = trial, tried, loss
+            if last - loss < enough * last:
+                break
+    if loss == start:
+        return node, loss
+    return with_constants(node, iter(theta)), loss
+
+
+def _solved(matrix: Array, vector: Array) -> Array:
+    """The solution, or what is no number where there is none: no step then betters anything."""
+    try:
+        return np.asarray(np.linalg.solve(matrix, vector), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return np.full_like(vector, np.nan)
