@@ -80,8 +80,9 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("APART", str(tmp_path))
     monkeypatch.setattr(processes, "_idle", type(processes._idle)(list))
     yield tmp_path
-    for process in processes._idle["apart"]:
-        process.end()
+    for idle in processes._idle.values():
+        for process in idle:
+            process.end()
 
 
 def numbers(file: Path) -> list[int]:

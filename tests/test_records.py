@@ -22,6 +22,7 @@ from smoothray.records.recorded import read_study, require_records
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import (
     Record,
+    as_frame,
     failed,
     in_order,
     new_record,
@@ -571,3 +572,10 @@ def test_the_best_formula_of_a_data_set_is_a_model(place):
         run.data.params["penalty"] for run in runs("cell") if "smoothray.model" in run.data.tags
     ]
     assert tagged == ["none"] and other.source_run_id != model.source_run_id
+
+
+def test_older_records_are_read_without_what_they_lack():
+    (older, *_) = read_parquet(Path(__file__).parent / "reference" / "quickstart.parquet")
+    assert older["student_seconds"] > 0 and older["student_cpu_seconds"] is None
+    shorter = {name: value for name, value in older.items() if name != "student_cpu_seconds"}
+    assert as_frame([shorter])["student_cpu_seconds"].isna().all()

@@ -27,7 +27,6 @@ from sympy import Symbol
 
 from smoothray.formulas import evaluate, parse
 from smoothray.records.journal import Journal
-from smoothray.records.schema import as_frame, read_parquet
 from smoothray.study.plan import Key
 from smoothray.study.settings import EARLIER
 
@@ -108,13 +107,6 @@ def assert_same_function(new: str, old: str) -> None:
     X = np.random.default_rng(0).uniform(0.1, 2, (50, len(names)))
     here, there = (evaluate(parse(text, symbols), X, names) for text in (new, old))
     np.testing.assert_allclose(here, there, rtol=1e-12, err_msg=f"{new}\n{old}")
-
-
-def test_older_records_are_read_without_what_they_lack():
-    (older, *_) = read_parquet(HERE / "quickstart.parquet")
-    assert older["student_seconds"] > 0 and older["student_cpu_seconds"] is None
-    shorter = {name: value for name, value in older.items() if name != "student_cpu_seconds"}
-    assert as_frame([shorter])["student_cpu_seconds"].isna().all()
 
 
 def export(smoothray: Command, study: str, folder: Path) -> dict[Key, dict[str, Any]]:

@@ -121,20 +121,26 @@ def _end_with(parent: int) -> None:
     os.killpg(0, signal.SIGKILL)  # nobody is there to end it, or to hear of it
 
 
+def _program(student: Student) -> str:
+    """Which student it is; one of a plug-in may share its name with another."""
+    return f"{type(student).__module__}:{type(student).__qualname__}"
+
+
 def _load(student: Student) -> tuple[bool, int]:
     """Whether the student's program was still to be loaded, and what the process holds now."""
-    is_new = student.name not in _loaded
+    program = _program(student)
+    is_new = program not in _loaded
     if is_new:
         if student.needs_own_process:
             hush()
         student.warm_up()
-        _loaded.add(student.name)
+        _loaded.add(program)
     return is_new, memory()
 
 
 def _take(student: Student, busy: set[Process]) -> Process:
     """A process that has the student's program ready: an idle one, or a new one."""
-    kind = student.name if student.needs_own_process else ""
+    kind = _program(student) if student.needs_own_process else ""
     while True:
         try:
             process, is_new = _idle[kind].pop(), False
