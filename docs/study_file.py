@@ -117,6 +117,8 @@ def limits(metadata: Any) -> str:
 
 def default(field: FieldInfo) -> str:
     value = field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if value is PydanticUndefined:
         return "must be given"
     if isinstance(value, BaseModel) or (

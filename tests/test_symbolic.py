@@ -14,7 +14,7 @@ import sympy
 
 from smoothray import SymbolicDistiller
 from smoothray.datasets.table import Dataset
-from smoothray.distillation.distil import _member
+from smoothray.distillation.members import members_as_found
 from smoothray.distillation.trial import Trial
 from smoothray.errors import StudentError
 from smoothray.formulas import (
@@ -66,9 +66,9 @@ def test_the_hard_formula_becomes_a_member_of_a_front():
     trial = Trial.of(Dataset("hard", X, 5.0 + 2.0 * y, names, "y"), 0, 0)
     started = time.process_time()
     expr = tidy(parse(HARD, 8), trial.x["train"])
-    member = _member(trial, Candidate(expr, complexity(expr), 0.0))
-    assert member is not None
-    for written in (to_text(member.expr), to_latex(member.expr), to_mathml(member.expr)):
+    (member,) = members_as_found(trial, [Candidate(expr, complexity(expr), 0.0)])
+    found = member.found.expr
+    for written in (to_text(found), to_latex(found), to_mathml(found)):
         assert written.count("tanh") == 4
     assert time.process_time() - started < LONGEST
 

@@ -149,7 +149,8 @@ class Pool:
                 attempt,
             )
             for place, member in enumerate(attempt.fields["front"])
-            if member["chosen"] or not member.get("unsafe")  # one is chosen only where all are unsafe
+            if member["chosen"]
+            or not member.get("unsafe")  # one is chosen only where all are unsafe
         ]
         if self.pooled:
             chosen = next(m for m in attempt.fields["front"] if m["chosen"])

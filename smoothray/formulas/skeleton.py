@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError
-from smoothray.formulas.functions import (
-    ELEMENTARY,
+from smoothray.formulas.algebra import (
     LARGEST_EXACT_EXPONENT,
     add,
     exponent,
     multiply,
     number,
     power,
-    rebuild,
 )
+from smoothray.formulas.functions import ELEMENTARY, rebuild
 from smoothray.formulas.program import OPERATIONS, POWERS, Operation, Program
 
 Node = tuple[Any, ...]
