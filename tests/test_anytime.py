@@ -206,7 +206,7 @@ def test_minutes_that_are_refused(main, minutes):
 def attempt(arm: Arm, *members: tuple[int, float], chosen: int, error: float = 0.1) -> Attempt:
     front = [
         {
-            "complexity": size, "formula": f"{arm} {size}", "mathml": "", "chosen": i == chosen,
+            "complexity": size, "complexity_standard": size, "formula": f"{arm} {size}", "mathml": "", "chosen": i == chosen,
             "val_loss_accuracy": loss, "val_error_accuracy": error, "jacobian": 1.0, "gradient_max": 1.0,
             **{f"{name}_{part}": 0.0 for name in ("r2", "fidelity") for part in ("train", "val", "test")},
         }

@@ -233,6 +233,13 @@ def test_a_long_formula_comes_to_the_planted_one(planted, long):
     assert size(best.node) == size(tree(planted))
 
 
+def test_a_part_whose_values_have_no_square_promises_nothing():
+    X = rows()
+    node = tree("2.0*tanh(1e160*(a - 1.5)) + b")  # without tanh it comes to 1e160
+    found = shorten([node], X, values_of(node, X, {}), refits=40)
+    assert found[-1].loss < 1e-9
+
+
 def test_the_front_falls_and_is_the_same_each_time():
     X = rows()
     y = X[:, 0] * np.log(X[:, 1]) + 0.3 * np.random.default_rng(1).normal(size=len(X))

@@ -132,10 +132,11 @@ class _Search:
             if not np.ndim(values):
                 return np.inf
             values = self.screen.weighted(values - values.mean())
-            power = float(values @ values)
+            power = values @ values
             if not power > 0.0:
                 return np.inf
-            return (self._power - float(values @ self._target) ** 2 / power) / len(values)
+            explained = (values @ self._target) ** 2 / power  # NumPy's: what overflows is inf
+            return float((self._power - explained) / len(values))
 
     def best(self, length: int) -> float:
         """The least loss of those of at most this size; that of a constant where there is none."""
