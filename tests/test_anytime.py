@@ -206,7 +206,8 @@ def test_minutes_that_are_refused(main, minutes):
 def attempt(arm: Arm, *members: tuple[int, float], chosen: int, error: float = 0.1) -> Attempt:
     front = [
         {
-            "complexity": size, "complexity_standard": size, "formula": f"{arm} {size}", "mathml": "", "chosen": i == chosen,
+            "complexity": size, "complexity_standard": size, "chosen": i == chosen,
+            "formula": f"{arm} {size}", "mathml": "",
             "val_loss_accuracy": loss, "val_error_accuracy": error, "jacobian": 1.0, "gradient_max": 1.0,
             **{f"{name}_{part}": 0.0 for name in ("r2", "fidelity") for part in ("train", "val", "test")},
         }
@@ -322,6 +323,8 @@ def test_ctrl_c_writes_what_there_is(file):
          "--minutes", "60", "--out", "out"],
         cwd=file.parent, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
+        # Where these tests are a shell's background job, Ctrl-C is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     watchdog = threading.Timer(240, os.killpg, (process.pid, signal.SIGKILL))
     watchdog.start()
@@ -366,6 +369,7 @@ def at(caplog) -> Iterator[Callable[[str], None]]:
     source = logging.getLogger("smoothray.distillation.attempts")
     caplog.set_level(logging.INFO, source.name)
     added: list[logging.Handler] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt(text: str) -> None:
         added.append(Interrupting(text))
@@ -374,6 +378,7 @@ def at(caplog) -> Iterator[Callable[[str], None]]:
     yield interrupt
     for handler in added:
         source.removeHandler(handler)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_keeps_what_there_is_if_a_time_was_given(at):

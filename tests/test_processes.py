@@ -186,6 +186,8 @@ def hanging(command: list[str], notes: Path) -> subprocess.Popen[str]:
     program = subprocess.Popen(
         command, cwd=notes, env=environment(notes), stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # Where these tests are a shell's background job, Ctrl-C is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     wait_for(lambda: numbers(notes / "fitted") or program.poll() is not None)
     return program
