@@ -142,6 +142,16 @@ def test_the_page_has_every_part_and_needs_no_network(written):
         assert words in read.text
 
 
+def test_the_page_says_what_nodes_are_and_which_formulas_are_not_chosen(tmp_path, written):
+    shown = " ".join(Read(written[1]).text.split())
+    assert "in the data's own units. Train rows" in shown and "is not chosen" not in shown
+    fronts = {name: front.assign(unsafe=True) for name, front in content().fronts.items()}
+    write_page(content(in_units=False, fronts=fronts), tmp_path)
+    shown = " ".join(Read((tmp_path / "report.html").read_text()).text.split())
+    assert "counted before columns are put back into their units" in shown
+    assert "* leaves the target's range between the rows, and is not chosen" in shown
+
+
 def test_names_are_escaped(written):
     read = Read(written[1])
     assert not read.all("script") and not read.all("u") and not read.all("i")

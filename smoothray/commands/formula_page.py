@@ -90,6 +90,7 @@ def page_of(
         units=None
         if distilled.units is None
         else units_text(distilled.units, distilled.without_unit),
+        in_units=model.shorten,
     )
 
 

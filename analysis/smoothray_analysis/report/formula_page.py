@@ -38,6 +38,7 @@ from smoothray_analysis.report.formula_words import (
     smoothness_words,
 )
 from smoothray_analysis.report.mathml import breakable
+from smoothray_analysis.report.words import IN_UNITS, STANDARD
 from smoothray_analysis.text import count
 
 PAGE = "report.html"
@@ -72,7 +73,8 @@ class FormulaPage:
         rows: a row each of the table's that was used: `part` ("train" or "test"), `truth`, and what
             `formula`, `teacher` and `direct` predict, in the target's units, all finite.
         columns: those in the formula; their values are in the order of `rows`.
-        fronts: by "distilled" and "direct", a row a member with complexity, r2_val, formula and chosen.
+        fronts: by "distilled" and "direct", a row a member with complexity, r2_val, formula and chosen,
+            and where the guard looked at them unsafe.
         strengths: what was tried: penalty, strength, r2_val, teacher_r2_val, complexity and chosen.
         smoothness: as `SymbolicDistiller.smoothness_`; any of them may be None.
         facts: what it was made of, as pairs of a name and a text.
@@ -83,6 +85,7 @@ class FormulaPage:
             direct_r2_test, complexity, formula, penalty and strength; None where none was done.
         structures: formulas equal but for constants: structure, count, r2_test and constants.
         units: what was found about the formula's units.
+        in_units: whether nodes are those of formulas as they are shown, or those on the standard scale.
     """
 
     target: str
@@ -102,6 +105,12 @@ class FormulaPage:
     repeats: pd.DataFrame | None = None
     structures: pd.DataFrame | None = None
     units: str | None = None
+    in_units: bool = True
+
+    @property
+    def counted(self) -> str:
+        """In which units nodes are counted."""
+        return IN_UNITS if self.in_units else STANDARD
 
     @cached_property
     def scores(self) -> dict[str, dict[str, float]]:
@@ -173,7 +182,10 @@ def page(content: FormulaPage, drawn: Mapping[str, Drawn]) -> str:
         used=_used(content),
         structures=_structures(content.structures),
         tried=content.strengths.sort_values("r2_val", ascending=False).to_dict("records"),
-        front=content.fronts["distilled"].sort_values("complexity").to_dict("records"),
+        front=[
+            {"unsafe": False, **member}  # the student's own front, left as it is, was not looked at
+            for member in content.fronts["distilled"].sort_values("complexity").to_dict("records")
+        ],
     )
 
 
