@@ -314,6 +314,9 @@ def distill(
     spec = parse_spec({"file": str(file), "target": target, **reading})
     table = load_table(spec, only=only or (), exclude=exclude or (), units=units)
     dataset = table.dataset
+    if table.units is not None:
+        known = {name: table.units[name] for name in dataset.feature_names if name in table.units}
+        model.set_params(units=known, target_unit=table.units.get(target, ""))
     model.check_columns(dataset.feature_names)
     parts = holdout(len(dataset.y), seed, test_size)
     odd = suspicions(dataset, *parts)
@@ -348,8 +351,6 @@ def distill(
                 say("Stopped: nothing was written.")
                 raise typer.Exit(INTERRUPTED) from None
             say("Stopped before the repeats were done: they are left out.")
-    if table.units is not None:
-        distilled = distilled.in_units(table.units)
     cautions = tuple(dict.fromkeys(str(w.message) for w in told if w.category is UserWarning))
     for text in cautions:
         say(text)

@@ -29,6 +29,7 @@ from smoothray.formulas import (
     value_and_gradient,
     variables,
 )
+from smoothray.formulas.dimensions import check_units, parse_unit
 from smoothray.students import OPERATORS, STUDENTS, Candidate, make_student, pareto_front, select
 from smoothray.students import base as students_base
 from smoothray.students.base import NESTING
@@ -580,6 +581,39 @@ def test_pysr_loss_holds_the_slopes_and_can_be_asked_for() -> None:
     assert "load_package('Zygote'" in ast.unparse(loader)
     predict = _function(_pysr_source("sr.py"), "predict", "PySRRegressor")
     assert [a.arg for a in predict.args.args] == ["self", "X", "index"]
+
+
+def test_pysr_is_given_units_as_its_fit_takes_them(monkeypatch, no_julia) -> None:
+    source = _pysr_source("sr.py")
+    taken = _function(source, "fit", "PySRRegressor").args
+    known = {each.arg for each in (*taken.args, *taken.kwonlyargs)}
+    given: list[dict] = []
+
+    class Regressor:
+        def __init__(self, **settings): ...
+
+        def fit(self, X, y, **units):
+            given.append(units)
+            raise StudentError("this far and no further")
+
+    monkeypatch.setattr(PySRStudent, "_load", lambda self: Regressor)
+    X, y = np.ones((3, 2)), np.ones(3)
+    for units in ((("m", "1"), "m^2"), None):
+        with pytest.raises(StudentError, match="no further"):
+            list(PySRStudent()._search(X, y, 0, units))
+    assert given == [{"X_units": ["m", "1"], "y_units": "m^2"}, {}]
+    assert given[0].keys() <= known
+
+
+@pytest.mark.pysr
+def test_pysr_keeps_to_units() -> None:
+    student = _student("pysr", operators=["add", "mul", "exp"])
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    y = X[:, 0] + 2.5 * X[:, 1]
+    front = student.fit(X, y, ["a", "b"], 0, units=(("m", "s"), "m"))
+    units = {"x0": parse_unit("m"), "x1": parse_unit("s")}
+    assert front[-1].loss < 0.1
+    assert check_units(front[-1].expr, units, parse_unit("m")).is_consistent
 
 
 @pytest.mark.pysr

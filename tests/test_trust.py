@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,8 @@ from smoothray.distillation.attempts import Attempt
 from smoothray.distillation.choice import is_monotone, member_of_size, monotone_attempts, of_size
 from smoothray.errors import StudentError, StudyError
 from smoothray.formulas import parse, structure_of
-from smoothray.formulas.dimensions import check_units, parse_unit
+from smoothray.formulas.dimensions import UnitCheck, check_units, parse_unit
+from smoothray.students import STUDENTS, OperonStudent
 from smoothray.study.plan import Arm
 
 SYMBOLS = {name: Symbol(name) for name in ("x", "y", "z")}
@@ -97,6 +99,40 @@ def test_one_unit_written_in_many_ways(text):
 def test_what_is_no_unit():
     with pytest.raises(StudyError, match="'banana' is no unit"):
         parse_unit("banana")
+
+
+class Asked(OperonStudent):
+    """Operon, were it to take units; what it was given stands in `given`."""
+
+    takes_units = True
+    given: ClassVar[list[object]] = []
+
+    def _search(self, X, y, seed, units=None):
+        self.given.append(units)
+        return super()._search(X, y, seed)
+
+
+def test_units_of_a_fit(monkeypatch, tmp_path):
+    X, y = data()
+    hints = {"units": {"a": "km", "b": "1/s^2"}, "target_unit": "m/s^2"}
+    settings = {**QUICK, **hints, "operators": ["add", "mul"], "shorten": False}
+    model = SymbolicDistiller("none", **settings).fit(X, y - 1)
+    assert isinstance(model.check_units(), UnitCheck)
+    assert model.check_units() == check_units(
+        model.sympy(), {"a": parse_unit("km"), "b": parse_unit("1/s^2")}, parse_unit("m/s^2")
+    )
+    assert SymbolicDistiller.load(model.save(tmp_path)).check_units() == model.check_units()
+    # A student that takes units gets them in SI's base units, in the columns' order, and others do not.
+    Asked.given.clear()
+    monkeypatch.setitem(STUDENTS, "asked", Asked)
+    SymbolicDistiller("none", student="asked", **settings).fit(X, y)
+    SymbolicDistiller("none", student="asked", **QUICK).fit(X, y)
+    assert Asked.given == [(("m", "s^-2", "1"), "m*s^-2"), None]
+    for wrong, told in (({"d": "m"}, "units names the column 'd'"), ({"a": "banana"}, "no unit")):
+        with pytest.raises(ValueError, match=told):
+            SymbolicDistiller("none", **{**QUICK, "units": wrong}).fit(X, y)
+    with pytest.raises(ValueError, match="units is None"):
+        SymbolicDistiller("direct", **QUICK).fit(X, y).check_units()
 
 
 def attempt(*formulas: str, chosen: int = -1) -> Attempt:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +26,7 @@ from smoothray.distillation.distiller import SymbolicDistiller
 from smoothray.distillation.saved import as_json
 from smoothray.distillation.stability import Stability, stability_of
 from smoothray.errors import StudyError
-from smoothray.formulas.dimensions import UnitCheck, check_units, parse_unit
+from smoothray.formulas.dimensions import UnitCheck
 from smoothray.metrics.scores import r2
 from smoothray.study.plan import Arm
 
@@ -44,8 +43,6 @@ class Distilled:
     seed: int
     test_size: float = 0.25
     stability: Stability | None = None
-    units: UnitCheck | None = None
-    without_unit: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -127,14 +124,20 @@ class Distilled:
         together = pd.concat([pd.DataFrame([first]), others.repeats], ignore_index=True)
         return replace(self, stability=replace(others, repeats=together))
 
-    def in_units(self, units: Mapping[str, Any]) -> Distilled:
-        """The same with its formula's units checked. units: by column, the target's among them."""
-        target = units.get(self.dataset.target, parse_unit(""))
+    @cached_property
+    def units(self) -> UnitCheck | None:
+        """Whether the formula's units are consistent; None where none were given."""
+        if self.model.units is None:
+            return None
+        check: Any = self.model.check_units()  # of a table's one target
+        return check
+
+    @property
+    def without_unit(self) -> tuple[str, ...]:
+        """Columns of the formula that no unit was given for."""
         expr: Any = self.model.sympy()
-        without = {symbol.name for symbol in expr.free_symbols} - set(units)
-        return replace(
-            self, units=check_units(expr, units, target), without_unit=tuple(sorted(without))
-        )
+        used = {symbol.name for symbol in expr.free_symbols}
+        return tuple(sorted(used - set(self.model.units or ())))
 
     @cached_property
     def _parts(self) -> tuple[np.ndarray, np.ndarray]:

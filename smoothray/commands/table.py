@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -21,7 +20,7 @@ class Table:
     """A data set, and units by column, the target among them; None where nothing was said of units."""
 
     dataset: Dataset
-    units: Mapping[str, Any] | None = None
+    units: Mapping[str, str] | None = None
 
 
 def load_table(
@@ -59,8 +58,9 @@ def load_table(
         return frame[kept]
 
     dataset = load_dataset(spec, prepare=prepare)
-    parsed = {name: parse_unit(text) for name, text in given.items()}
-    return Table(dataset, None if units is None else parsed)
+    for text in given.values():
+        parse_unit(text)
+    return Table(dataset, None if units is None else given)
 
 
 def _without_units(frame: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:

@@ -31,6 +31,7 @@ class Dataset:
         rows: where each row stood in the given table, (n,), counted from 0; None: not known.
         first_row: the number that a file gives to the table's first row; its header stands above.
         encoding: how the table's columns became those of X; None where there was no table.
+        units: of each column of X and of the target, as products of SI's base units; None: not known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Dataset:
     rows: NDArray[np.int64] | None = None
     first_row: int = 2
     encoding: Encoding | None = None
+    units: tuple[tuple[str, ...], str] | None = None
 
     def __repr__(self) -> str:
         n, d = self.X.shape

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from smoothray.distillation.attempts import candidate_arms
 from smoothray.distillation.choice import checked_signs
 from smoothray.errors import StudyError, did_you_mean
+from smoothray.formulas.dimensions import parse_unit
 from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings, TeacherSettings
 from smoothray.study.study import validated
@@ -19,6 +21,23 @@ if TYPE_CHECKING:
     from smoothray.distillation.distiller import SymbolicDistiller
 
 SELECTIONS = ("accuracy", "fidelity", "native", "sobolev")
+
+
+def checked_units(
+    model: SymbolicDistiller, names: Sequence[str] | None
+) -> tuple[dict[str, Any], Any]:
+    """The columns' units and the target's, as `parse_unit` gives them.
+
+    Raises StudyError for what is no unit, or (with names) no column.
+    """
+    units = {str(column): parse_unit(str(text)) for column, text in (model.units or {}).items()}
+    for column in units:
+        if names is not None and column not in names:
+            raise StudyError(
+                f"units names the column '{column}', which the data do not have"
+                f"{did_you_mean(column, names)}"
+            )
+    return units, parse_unit(model.target_unit)
 
 
 def settings_of(
@@ -31,6 +50,7 @@ def settings_of(
             f"{did_you_mean(str(model.selection), SELECTIONS)}"
         )
     checked_signs(model.monotone, None)
+    checked_units(model, None)
     if model.max_seconds is not None and not (
         isinstance(model.max_seconds, Real) and 0 < float(model.max_seconds) < math.inf
     ):

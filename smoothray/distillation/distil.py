@@ -48,10 +48,12 @@ def distil(
     if teacher and new is not None:
         inputs = np.concatenate([inputs, new])
         target = np.concatenate([target, teacher.new[k]])
-    more = {}
+    more: dict[str, Any] = {}
     if selection == "sobolev" and student.matches_slopes and teacher and teacher.slopes:
         parts = [teacher.slopes["train"], *([teacher.slopes[k]] if k else [])]
         more["slopes"] = np.concatenate(parts)
+    if student.takes_units and trial.dataset.units:
+        more["units"] = trial.dataset.units
     names = trial.dataset.feature_names
     candidates = student.fit(inputs, target, names, trial.student_seed, **more)
     if shorten:

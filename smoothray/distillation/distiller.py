@@ -18,7 +18,7 @@ from smoothray.datasets import Dataset
 from smoothray.distillation import saved
 from smoothray.distillation.anytime import Spent, one_kept, search
 from smoothray.distillation.attempts import Attempt, attempt_all
-from smoothray.distillation.checks import settings_of
+from smoothray.distillation.checks import checked_units, settings_of
 from smoothray.distillation.choice import (
     checked_signs,
     member_of_size,
@@ -32,6 +32,7 @@ from smoothray.distillation.stability import Stability, stability_of
 from smoothray.distillation.trial import Trial
 from smoothray.errors import SmoothrayError, StudyError
 from smoothray.formulas import Program, parse, to_latex, to_python
+from smoothray.formulas.dimensions import UnitCheck, check_units, in_base_units, parse_unit
 from smoothray.seeds import generator
 from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings, TeacherSettings
@@ -101,6 +102,11 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Columns that the formula may not fall with (1) or rise with (-1). Slopes are checked on the training
         and validation rows; where the best formula breaks a sign, the next best that keeps all is taken, with
         a warning.
+    units : dict of column to str, default=None
+        Units such as "kg/m^3", which `check_units` looks at; columns without one have none. PySR's search
+        also keeps to formulas that are consistent in them.
+    target_unit : str, default=""
+        The target's unit; nothing for none.
     selection : {"accuracy", "fidelity", "native", "sobolev"} or None, default=None
         What the formula is chosen by, from those that the student offers: the simplest within one standard
         error of the smallest validation error against the labels ("accuracy"), against the teacher
@@ -192,6 +198,8 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         simplify: bool = False,
         operators: Sequence[str] | None = None,
         monotone: Mapping[str, int] | None = None,
+        units: Mapping[str, str] | None = None,
+        target_unit: str = "",
         selection: str | None = None,
         validation_fraction: float = 0.2,
         teacher_options: dict[str, Any] | None = None,
@@ -214,6 +222,8 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.simplify = simplify
         self.operators = operators
         self.monotone = monotone
+        self.units = units
+        self.target_unit = target_unit
         self.selection = selection
         self.validation_fraction = validation_fraction
         self.teacher_options = teacher_options
@@ -246,6 +256,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise SmoothrayError where parameters name a column that is not among these."""
         checked_signs(self.monotone, names)
+        checked_units(self, names)
 
     def predict(self, X: Any) -> Array:
         """The formula's values on rows X (n, d), (n,) or (n, k).
@@ -300,6 +311,17 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         check_is_fitted(self)
         return self._shaped([FormulaModule(expr, self._names) for expr in self._expressions])
+
+    def check_units(self) -> UnitCheck | list[UnitCheck]:
+        """Whether the formula's units are consistent, and which ones its constants must have for that.
+
+        Raises ValueError where no `units` were given.
+        """
+        check_is_fitted(self)
+        if self.units is None:
+            raise FitError("units is None; give the columns' units, such as units={'x': 'm'}")
+        columns, target = checked_units(self, None)
+        return self._shaped([check_units(expr, columns, target) for expr in self._expressions])
 
     def select(self, complexity: int) -> SymbolicDistiller:
         """A fitted copy whose formula is the front's best on validation rows of at most so many nodes; for
@@ -488,8 +510,18 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         count = min(max(1, round(len(rows) * self.validation_fraction)), len(rows) - 1)
         val, train = np.sort(rows[:count]), np.sort(rows[count:])
         self.validation_rows_: NDArray[np.int64] | None = val
-        dataset = Dataset("fit", X, target, self._names, "y")
+        dataset = Dataset("fit", X, target, self._names, "y", units=self._base_units())
         return Trial.on(dataset, 0, seed, {"train": train, "val": val, "test": val}, weights)
+
+    def _base_units(self) -> tuple[tuple[str, ...], str] | None:
+        if self.units is None:
+            return None
+        columns, target = checked_units(self, self._names)
+        none = parse_unit("")
+        return (
+            tuple(in_base_units(columns.get(name, none)) for name in self._names),
+            in_base_units(target),
+        )
 
     def _take(self, by_target: list[list[Attempt]]) -> None:
         """Keep what a fit came to: each target's attempts, the best one first."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from sympy import Expr
 from smoothray.errors import StudyError
 from smoothray.formulas.text import to_text
 
-_POWER = re.compile(r"(?<=[^\W\d_])(?:\^|\*\*)?([-−]?\d+)")
+_POWER = re.compile(r"(?<=[^\W\d_])(?:\^|\*\*)?([-−]?\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,35 @@ def check_units(expr: Expr, units: Mapping[str, Any], target: Any) -> UnitCheck:
     except _Mismatch as mismatch:
         return UnitCheck(str(mismatch))
     return UnitCheck("", tuple(dimensions.constants))
+
+
+_BASE = {
+    "meter": "m", "kilogram": "kg", "second": "s", "ampere": "A", "kelvin": "K", "mole": "mol",
+    "candela": "cd",
+}  # fmt: skip
+
+
+def in_base_units(unit: Any) -> str:
+    """A unit's dimension as a product of powers of SI's base units, "1" for none.
+
+    unit: as `parse_unit` gives it. What has no such unit, such as a currency or an angle, counts as none.
+
+    >>> in_base_units(parse_unit("kPa")), in_base_units(parse_unit("V/Hz^0.5")), in_base_units(parse_unit(""))
+    ('kg*m^-1*s^-2', 'A^-1*kg*m^2*s^(-5//2)', '1')
+    """
+    _, based = _registry().get_base_units(unit)
+    powers = sorted(
+        (_BASE[name], Fraction(float(power)).limit_denominator(12))
+        for name, power in based._units.items()
+        if name in _BASE
+    )
+    return "*".join(name + _raised(power) for name, power in powers if power) or "1"
+
+
+def _raised(power: Fraction) -> str:
+    if power.denominator > 1:
+        return f"^({power.numerator}//{power.denominator})"
+    return "" if power == 1 else f"^{power.numerator}"
 
 
 class _Mismatch(Exception):

@@ -98,6 +98,8 @@ class Student(ABC):
     """Roughly, for plans: seconds until a new process has the program ready, and bytes that it then holds."""
     matches_slopes: ClassVar[bool] = False
     """Whether its search can fit derivatives besides values."""
+    takes_units: ClassVar[bool] = False
+    """Whether its search can keep to formulas whose units are consistent."""
     vocabulary: ClassVar[Mapping[str, Any]]
     """What the program calls each operator that it knows."""
     smallest_size: ClassVar[int] = 3
@@ -173,12 +175,15 @@ class Student(ABC):
         names: Sequence[str],
         seed: int,
         slopes: ArrayLike | None = None,
+        units: tuple[Sequence[str], str] | None = None,
     ) -> list[Candidate]:
         """The Pareto front of formulas of X for y, by complexity; the mean of y is a candidate too.
 
         X: (n, d) standardised inputs. y: (n,) standardised target. names: the d columns' names, for
         messages. slopes: (n, d) derivatives of the target by the inputs, to be matched too by a student that
-        `matches_slopes`. The same data, names and seed give the same front.
+        `matches_slopes`. units: of the columns and of the target, as products of SI's base units, for a
+        student that `takes_units`; standardising leaves a column's unit as it is. The same data, names and
+        seed give the same front.
 
         Raises:
             StudentError: unusable data, a program that is not there, or one that gives no formula
@@ -196,7 +201,8 @@ class Student(ABC):
                 raise StudentError(f"{self.name} cannot run here: {reason}")
             with np.errstate(all="ignore"):
                 if slopes is None:
-                    formulas = list(self._search(inputs, target, seed))
+                    more = {"units": units} if units and self.takes_units else {}
+                    formulas = list(self._search(inputs, target, seed, **more))
                 else:
                     wanted = np.array(slopes, dtype=np.float64)
                     formulas = list(self._search_matching(inputs, target, seed, wanted))

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -59,6 +59,7 @@ class PySRStudent(Student):
     start_seconds = 11.0
     memory = 940 * 10**6
     matches_slopes = True
+    takes_units = True
     smallest_size = 7  # PySR refuses less
     least = {
         "population_size": 16,
@@ -136,8 +137,11 @@ class PySRStudent(Student):
     def _symbols(self, arity: int) -> list[str]:
         return [self.vocabulary[name] for name in self.operators if OPERATORS[name] == arity]
 
-    def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
-        model = self._fitted(X, y, seed)
+    def _search(
+        self, X: Array, y: Array, seed: int, units: tuple[Sequence[str], str] | None = None
+    ) -> Iterable[RawFormula]:
+        given = {"X_units": list(units[0]), "y_units": units[1]} if units else {}
+        model = self._fitted(X, y, seed, given=given)
         return front_from_equations(model.equations_, _names(X), model.get_best().name)
 
     def _search_matching(
@@ -159,10 +163,20 @@ class PySRStudent(Student):
             for formula, text in zip(formulas, texts, strict=True)
         ]
 
-    def _fitted(self, X: Array, y: Array, seed: int, regressor: Any = None, **more: Any) -> Any:
+    def _fitted(
+        self,
+        X: Array,
+        y: Array,
+        seed: int,
+        regressor: Any = None,
+        given: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Any:
         regressor = regressor or self._load()
         with tempfile.TemporaryDirectory(prefix="smoothray-pysr-") as directory:
-            return regressor(**{**self.arguments(seed, directory), **more}).fit(X, y)
+            return regressor(**{**self.arguments(seed, directory), **more}).fit(
+                X, y, **(given or {})
+            )
 
     def _load(self) -> Any:
         """PySRRegressor that exports nothing, with the environment that Julia must find set."""
