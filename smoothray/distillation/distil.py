@@ -52,7 +52,7 @@ def distil(
     if selection == "sobolev" and student.matches_slopes and teacher and teacher.slopes:
         parts = [teacher.slopes["train"], *([teacher.slopes[k]] if k else [])]
         more["slopes"] = np.concatenate(parts)
-    if student.takes_units and trial.dataset.units:
+    if trial.dataset.units and student.takes_units:
         more["units"] = trial.dataset.units
     names = trial.dataset.feature_names
     candidates = student.fit(inputs, target, names, trial.student_seed, **more)
