@@ -34,12 +34,12 @@ penalties:
   lipschitz: {{loguniform: [0.001, 1.0], samples: 8, searcher: optuna}}  # or a distribution
 augment: [0, 4]
 scheduler: race
-teacher: {{hidden: [64, 64], ensemble: 1}}
-student: {{name: operon, budget: quick, selection: fidelity}}
+teacher: {{hidden: [64, 64], ensemble: 1, stopping: [early, none]}}
+student: {{name: operon, budget: quick, selection: fidelity, rows: 1000}}
 ```
 
-An arm is a penalty at a strength, with an augmentation and an ensemble size. Every data set gets every
-arm, every arm every student, each of them all trials. Under the same name a study may grow by data sets,
+An arm is a penalty at a strength, with an augmentation, an ensemble size, a way of stopping, and the number
+of its attempt (`restarts`). Every data set gets every arm, every arm every student, each of them all trials. Under the same name a study may grow by data sets,
 trials and arms; `seed`, `teacher` and a student's settings may not change (but for `device`, `gpu_share` and
 `timeout`), since its records would no longer belong together. Options of `smoothray run` (`--trials`,
 `--student`, `--budget`, `--selection`, `--seed`, `--device`) replace what stands in the file.
@@ -50,8 +50,8 @@ trials and arms; `seed`, `teacher` and a student's settings may not change (but 
 
 ## `penalties:`
 
-A mapping from a penalty's name (`jacobian`, `lipschitz`, `lipschitz_sampled`, `weight_decay`) to its
-strengths: a list, nothing for five on the penalty's own range, or a mapping with
+A mapping from a penalty's name (`jacobian`, `jacobian_between`, `lipschitz`, `lipschitz_sampled`,
+`weight_decay`) to its strengths: a list, nothing for five on the penalty's own range, or a mapping with
 
 {Strengths}
 

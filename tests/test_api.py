@@ -38,7 +38,7 @@ def table(shift: float = 0.0) -> pd.DataFrame:
 def small(shift: float = 0.0, **changes: object) -> Study:
     fields = {
         "name": "small", "datasets": [Dataset.from_frame(table(shift), target="y", name="mine")],
-        "trials": 2, "penalties": {"jacobian": [0.01, 0.1]}, **SMALL, **changes,
+        "trials": 2, "penalties": {"jacobian": [0.01, 0.1]}, "restarts": 1, **SMALL, **changes,
     }  # fmt: skip
     return Study(**fields)
 

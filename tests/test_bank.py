@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from smoothray.datasets import Dataset
+from smoothray.datasets.augment import near_neighbours
 from smoothray.distillation.teaching import teach
 from smoothray.distillation.trial import TeacherOutputs, Trial
 from smoothray.errors import Failure, TeacherError
 from smoothray.penalties import PENALTIES, Network
 from smoothray.study.settings import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
+from smoothray.teachers.between import Between
 from smoothray.teachers.defaults import Training
 from smoothray.teachers.device import choose_device
 from smoothray.teachers.layers import chain_weights
@@ -117,7 +119,9 @@ IDS = ["full", "batches", "stopping", "stopping-in-batches"]
 
 
 @pytest.mark.parametrize("factory, penalty, training", [
-    *[(mlp, name, training) for name in PENALISED for training in (FULL, STOPPING_IN_BATCHES)],
+    *[(mlp, name, training) for name in (*PENALISED, "jacobian_between")
+      for training in (FULL, STOPPING_IN_BATCHES)],
+    (Skip, "jacobian_between", BATCHES),
     *[(factory, "jacobian", training) for factory in (mlp, Skip) for training in (BATCHES, STOPPING)],
     (Skip, "none", FULL), (Skip, "jacobian", STOPPING_IN_BATCHES), (chain, "lipschitz", FULL),
 ])  # fmt: skip
@@ -270,6 +274,51 @@ def test_overfitted_networks_go_back_to_their_best():
     assert (bank.last_step == 400).all() and (bank.best_step < 400).all()
     trained = (bank.predict(rows.x_train) - rows.y_train).square().mean(1)
     assert (trained > 0.1).all(), "the weights kept are the last, not the best"
+
+
+def test_to_the_end_the_last_weights_are_kept():
+    rows = make_rows(3, n=15)
+    whole = TeacherSettings(steps=160, learning_rate=0.05, patience=10, stopping="none").training
+    bank = train(lambda: MLP(D, (24,)), rows, "none", whole)
+    assert (bank.last_step == 160).all() and (bank.best_step == 160).all()
+    early = train(lambda: MLP(D, (24,)), rows, "none", TeacherSettings(
+        steps=160, learning_rate=0.05, patience=10).training)  # fmt: skip
+    assert (early.last_step < 160).all()
+    trained, stopped = (b.predict(rows.x_train) - rows.y_train for b in (bank, early))
+    assert (trained.square().mean(1) < stopped.square().mean(1)).all()
+
+
+# Between rows
+
+
+def test_points_lie_between_a_row_and_a_neighbour_and_are_others_each_time():
+    x = make_rows(2, n=40).x_train
+    between = Between(x, [3, 4])
+    points = between.take()
+    assert points.shape == (2, 40, D)
+    for b in range(2):
+        near = near_neighbours(x[b].numpy())
+        starts, ends = np.repeat(np.arange(40), near.shape[1]), near.reshape(-1)
+        begin, end = x[b].numpy()[starts], x[b].numpy()[ends]
+        for point in points[b].numpy():
+            span = end - begin
+            place = np.clip(((point - begin) * span).sum(1) / (span**2).sum(1), 0, 1)
+            off = np.linalg.norm(begin + place[:, None] * span - point, axis=1)
+            assert off.min() < 1e-9
+    assert not torch.equal(points, between.take())
+    assert torch.equal(points, Between(x, [3, 4]).take())
+
+
+def test_between_rows_a_network_is_smoother_where_the_penalty_looks_there():
+    """Few rows and a strong penalty: at the rows alone a network turns flat there and steep elsewhere."""
+    rows = make_rows(6, n=25, n_val=200)
+    training = TeacherSettings(steps=400, learning_rate=0.02, stopping="none").training
+    steepness = {}
+    for penalty in ("jacobian", "jacobian_between"):
+        bank = train(lambda: MLP(D, (32,)), rows, penalty, training, strengths=[0.1] * 6)
+        gradients = bank.value_and_gradient(rows.x_val)[1]
+        steepness[penalty] = float(gradients.square().sum(-1).mean(-1).median())
+    assert steepness["jacobian_between"] < steepness["jacobian"]
 
 
 # Divergence

@@ -41,6 +41,7 @@ def study(**changes: object) -> Study:
             "datasets": ["sklearn:iris", "sklearn:friedman3"],
             "trials": 10,
             "baselines": ["none"],
+            "restarts": 1,
             "teacher": {"steps": 60, "hidden": [8]},
             **changes,
         }

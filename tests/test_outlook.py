@@ -28,6 +28,7 @@ trials: 2
 penalties: {jacobian: {loguniform: [0.01, 1.0], samples: 3, searcher: optuna}}
 teacher: {steps: 60, hidden: [8]}
 student: {options: {population_size: 50, generations: 5}}
+restarts: 1
 """
 
 
@@ -53,7 +54,7 @@ def test_fits_on_one_core_take_the_sum_of_their_seconds():
 
 def test_banks_take_cores_only_where_there_is_no_gpu():
     todo = jobs(keys(study(baselines=["none"]), ["iris"], 4), {})
-    costs = Costs({"iris": 90}, {("iris", "operon"): 1.0}, {("iris", "none"): 5.0})
+    costs = Costs({"iris": 90}, {("iris", "operon"): 1.0}, {("iris", ("none", "early")): 5.0})
     without, with_gpu = (estimate(study(), todo, costs, 1, gpus) for gpus in (0, 1))
     assert without.banks == 2 and without.bank_seconds == 2 * 4 * 5.0
     assert with_gpu.wall < without.wall
@@ -63,9 +64,9 @@ def test_banks_take_cores_only_where_there_is_no_gpu():
 def test_what_is_not_known_lies_on_the_line_through_what_is():
     costs = Costs({"a": 100, "b": 300, "c": 200, "d": 600}, {("a", "o"): 1.0, ("b", "o"): 3.0})
     assert costs.fit("c", "o") == pytest.approx(2.0) and costs.fit("d", "o") == pytest.approx(6.0)
-    costs.networks = {("a", "none"): 1.0, ("b", "none"): 2.0}
+    costs.networks = {("a", ("none", "early")): 1.0, ("b", ("none", "early")): 2.0}
     costs.batch = 300
-    assert costs.network("d", "jacobian") == pytest.approx(2.0)
+    assert costs.network("d", "jacobian", "early") == pytest.approx(2.0)
 
 
 def test_recorded_seconds_are_medians_and_are_not_measured_again():
@@ -79,7 +80,8 @@ def test_recorded_seconds_are_medians_and_are_not_measured_again():
         records.append(record)
     costs = recorded_costs(small, training_rows(small, datasets), records)
     assert costs.fits == {("iris", "operon"): 1.0}
-    assert costs.networks == {("iris", "none"): 0.5, ("iris", "jacobian"): 0.5}
+    taught = [("none", "early"), ("jacobian", "early")]
+    assert costs.networks == {("iris", regime): 0.5 for regime in taught}
     before = (dict(costs.fits), dict(costs.networks))
     measure(small, datasets, costs, 0)
     assert (costs.fits, costs.networks) == before

@@ -46,6 +46,8 @@ CASES: dict[str, Callable[[Network], np.ndarray]] = {
     "none": lambda network: np.zeros(len(network.outputs)),
     "direct": lambda network: np.zeros(len(network.outputs)),
     "jacobian": lambda network: (_norms(network) ** 2).mean(-1),
+    "jacobian_between": lambda network: (_norms(network) ** 2).mean(-1),
+    "placebo": lambda network: (_norms(network) ** 2).mean(-1),
     "lipschitz": lambda network: np.prod(
         [np.linalg.svd(w, compute_uv=False)[:, 0] for w in _matrices(network)], axis=0
     ),
@@ -167,7 +169,9 @@ def test_repeats_itself(penalty):
 
 def test_baselines_add_nothing_and_only_direct_has_no_teacher():
     assert [p.name for p in PENALTIES.values() if not p.has_teacher] == ["direct"]
-    assert {n for n, p in PENALTIES.items() if not p.has_strength()} == {"none", "direct"}
+    assert {n for n, p in PENALTIES.items() if not p.has_strength()} == {
+        "none", "direct", "placebo",
+    }  # fmt: skip
 
 
 def test_values_by_hand():

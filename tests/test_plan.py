@@ -18,6 +18,7 @@ def study(**changes: object) -> Study:
             "datasets": "offline",
             "trials": 3,
             "penalties": {"jacobian": [0.1, 0.01]},
+            "restarts": 1,
             **changes,
         }
     )
@@ -52,8 +53,31 @@ def test_a_strength_listed_twice_is_one_arm():
     assert len(arms(study(penalties={"jacobian": [0.1, 0.1]}), "iris")) == 3
 
 
+def test_baselines_have_as_many_attempts_as_a_penalty_has_strengths():
+    found = arms(study(restarts=None), "iris")
+    assert found[:4] == [
+        Arm("none"), Arm("none", restart=1), Arm("direct"), Arm("direct", restart=1),
+    ]  # fmt: skip
+    assert [arm.restart for arm in found if arm.penalty == "jacobian"] == [0, 0]
+    drawn = {"jacobian": {"loguniform": [0.1, 1], "samples": 3, "searcher": "optuna"}}
+    assert len(arms(study(restarts=None, penalties=drawn), "iris")) == 2 * 3
+    given = arms(study(restarts={"none": 3, "jacobian": 2}), "iris")
+    assert [arm.penalty for arm in given].count("none") == 3 and len(given) == 3 + 1 + 4
+
+
+def test_regimes_are_an_axis_of_all_but_direct():
+    found = arms(study(teacher={"stopping": ["early", "none"]}), "iris")
+    assert found[:3] == [Arm("none"), Arm("none", stopping="none"), Arm("direct")]
+    assert len(found) == 3 + 4
+
+
+def test_a_placebo_is_an_arm():
+    assert Arm("placebo", 1e-9) in arms(study(placebo=True), "iris")
+
+
 def test_arms_as_text():
     assert str(Arm("none")) == "none"
+    assert str(Arm("none", stopping="none", restart=2)) == "none to the end restart 2"
     assert str(Arm("jacobian", 0.1, 2, 3)) == "jacobian λ=0.1 +2×points 3 networks"
 
 
@@ -66,12 +90,16 @@ def test_a_key_for_every_trial():
 
 
 def test_a_record_s_key_is_read_back():
-    for key in keys(study(augment=2), ["iris"], 2):
+    many = study(augment=2, restarts=2, teacher={"stopping": ["early", "none"]})
+    for key in keys(many, ["iris"], 2):
         assert Key.of(new_record("small", key, SIZES, "print", [0], "fidelity")) == key
 
 
 def test_the_texts_of_keys_differ():
     wanted = keys(study(augment=[0, 1], students=["operon", "gplearn"]), ["iris", "wine"], 12)
+    assert len({str(key) for key in wanted}) == len(wanted)
+    many = study(restarts=3, teacher={"stopping": ["early", "none"]}, placebo=True)
+    wanted = keys(many, ["iris"], 2)
     assert len({str(key) for key in wanted}) == len(wanted)
     near = [Key("iris", Arm("jacobian", value), "operon", 0) for value in (0.1, 0.1 + 1e-16, 0.2)]
     assert len({str(key) for key in near}) == len(set(near))

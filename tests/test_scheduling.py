@@ -52,6 +52,7 @@ def study(name: str, **changes: object) -> Study:
             "datasets": ["sklearn:iris"],
             "trials": 1,
             "baselines": ["direct"],
+            "restarts": 1,
             "students": {"options": SLOW},
             **changes,
         }

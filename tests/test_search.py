@@ -24,6 +24,7 @@ def study(**changes):
             "datasets": ["sklearn:iris", "sklearn:diabetes"],
             "trials": 20,
             "penalties": {"jacobian": GRID},
+            "restarts": 1,
             **changes,
         }
     )
@@ -316,8 +317,11 @@ def test_optuna_learns_the_score_of_all_trials_that_there_are():
     search, _ = searched(drawn, ["iris"])
     setting = search.next()
     told = []
-    search.use(lambda dataset, penalty, scores, attempt: told.append(scores) or Arm("jacobian", 0.5),
-               lambda decision: None)  # fmt: skip
+    def suggest(dataset, penalty, stopping, scores, attempt):
+        told.append(scores)
+        return Arm("jacobian", 0.5)
+
+    search.use(suggest, lambda decision: None)
     for trial, key in enumerate(search.board.keys(setting)):
         search.board.add(Score(key, 0.9 if trial < 3 else 0.1))
     search.next()

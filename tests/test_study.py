@@ -71,8 +71,8 @@ def test_a_full_study_is_read(tmp_path):
     assert study.penalties["weight_decay"].values == default_strengths("weight_decay")
     assert [student.name for student in study.students] == ["gplearn", "operon"]
     assert study.students[1].build().settings["generations"] == 9
-    # (none + 2 + 4 + 5 strengths) × 2 augmentations × 2 ensembles, and direct once.
-    assert len(arms(study, "iris")) == 12 * 2 * 2 + 1
+    # (none 5 times + 2 + 4 + 5 strengths) × 2 augmentations × 2 ensembles, and direct 5 times.
+    assert len(arms(study, "iris")) == 16 * 2 * 2 + 5
 
 
 def test_shorthands():

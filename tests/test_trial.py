@@ -134,6 +134,30 @@ def test_a_trial_depends_on_its_seed_data_set_and_number_alone(trial):
         assert seeds.isdisjoint({other.student_seed, *other.teacher_seeds(4)})
 
 
+def test_a_restart_has_the_same_rows_and_seeds_of_its_own(trial):
+    again = Trial.of(make_dataset(), 0, seed=0, restart=1)
+    for part in PARTS:
+        np.testing.assert_array_equal(trial.raw[part], again.raw[part])
+    np.testing.assert_array_equal(trial.new_points(2), again.new_points(2))
+    seeds = {trial.student_seed, *trial.teacher_seeds(4)}
+    assert seeds.isdisjoint({again.student_seed, *again.teacher_seeds(4)})
+
+
+@pytest.mark.parametrize("k", [0, 2])
+def test_a_student_sees_no_more_rows_than_it_may(trial, k):
+    teacher, student = make_outputs(trial), fixed_front(trial)
+    fields = [as_found(trial, teacher, k, student, "fidelity", rows=20) for _ in range(2)]
+    as_found(dataclasses.replace(trial, restart=1), teacher, k, student, "fidelity", rows=20)
+    as_found(trial, teacher, k, student, "fidelity")
+    (x1, y1, *_), (x2, *_), (x3, *_), (whole, labels, *_) = student.calls
+    assert fields[0]["student_rows"] == 20 and len(x1) == len(y1) == 20
+    np.testing.assert_array_equal(x1, x2)
+    np.testing.assert_array_equal(x1, x3)  # every attempt and arm has the same rows
+    places = [int(np.flatnonzero((whole == row).all(1))[0]) for row in x1]
+    assert places == sorted(set(places))
+    np.testing.assert_array_equal(labels[places], y1)
+
+
 def test_new_points_depend_on_seed_data_set_trial_and_k_alone(trial):
     points = trial.new_points(2)
     assert points.shape == (2 * len(trial.y["train"]), 3)
@@ -186,6 +210,7 @@ def test_the_fields_are_a_records(trial, distilled, direct):
     for fields in (distilled, direct, taught):
         assert set(fields) <= set(SCHEMA.names)
     key = {"study", "dataset", "penalty", "strength", "augment", "ensemble", "student", "trial"}
+    key |= {"stopping", "restart"}
     about = {"n_train", "n_val", "n_test", "version", "versions", "status", "reason", "selection"}
     rest = set(SCHEMA.names) - key - about - {"fingerprint", "bank"}
     assert set(distilled) | set(taught) == rest

@@ -206,7 +206,7 @@ def arm_text(row: dict[Any, Any]) -> str:
     from smoothray.study.plan import Arm
 
     strength = None if row["strength"] is None or math.isnan(row["strength"]) else row["strength"]
-    return str(Arm(row["penalty"], strength, int(row["augment"]), int(row["ensemble"])))
+    return str(Arm.of({**row, "strength": strength}))
 
 
 def number(value: float | None, digits: int = 3) -> str:

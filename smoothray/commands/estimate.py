@@ -19,6 +19,7 @@ from smoothray.distillation.trial import Trial
 from smoothray.errors import LATE, SmoothrayError
 from smoothray.penalties import find_penalty
 from smoothray.records.schema import Record
+from smoothray.search.search import regimes
 from smoothray.students import Student, find_student
 from smoothray.study import Study
 from smoothray.study.plan import Job
@@ -28,23 +29,26 @@ START_SECONDS = 12.0
 """What starting Ray, Tune and the students' processes takes before the first fit."""
 STOP_SECONDS = 1.0
 """What it takes to end a student's process and have the cluster give its core to another."""
+Regime = tuple[str, str]
 BANK_MEASURED = 4
 """Networks in a bank that is trained to be timed; larger ones take time in proportion."""
 
 
 @dataclass
 class Costs:
-    """Seconds of a fit by (data set, student), of a network in a bank by (data set, penalty).
+    """Seconds of a fit by (data set, student), of a network in a bank by data set and (penalty, regime).
 
     What is not known is taken from the line through what is, by rows of a gradient step or a fit.
-    limits: each student's time limit. starts: seconds until a new process has a student ready. memory: bytes
-    that it then holds. The last two are measured, or else what the students say of themselves.
+    most: the rows that each student sees at most. limits: each student's time limit. starts: seconds until
+    a new process has a student ready. memory: bytes that it then holds. The last two are measured, or else
+    what the students say of themselves.
     """
 
     rows: Mapping[str, int]
     fits: dict[tuple[str, str], float] = field(default_factory=dict)
-    networks: dict[tuple[str, str], float] = field(default_factory=dict)
+    networks: dict[tuple[str, Regime], float] = field(default_factory=dict)
     batch: int = 1024
+    most: dict[str, int | None] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
     starts: dict[str, float] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
@@ -55,6 +59,7 @@ class Costs:
         costs = cls(rows, batch=study.teacher.batch_size)
         for settings in study.students:
             program = find_student(settings.name)
+            costs.most[settings.name] = settings.rows
             costs.limits[settings.name] = settings.timeout
             costs.starts[settings.name] = program.start_seconds
             costs.memory[settings.name] = program.memory
@@ -67,15 +72,17 @@ class Costs:
     def fit(self, dataset: str, student: str) -> float:
         """Seconds that a fit keeps a core; one that passes its time limit also costs a new process."""
         known = {d: s for (d, name), s in self.fits.items() if name == student}
-        seconds = _on_line(self.rows[dataset], {self.rows[d]: s for d, s in known.items()})
+        most = self.most.get(student) or max(self.rows.values())
+        seen = {d: min(most, rows) for d, rows in self.rows.items()}
+        seconds = _on_line(seen[dataset], {seen[d]: s for d, s in known.items()})
         return seconds if seconds < self.limits.get(student, math.inf) else self.late(student)
 
     def late(self, student: str) -> float:
         """Seconds that a fit which passes its time limit keeps a core: until the next one can begin on it."""
         return self.limits[student] + STOP_SECONDS + self.starts[student]
 
-    def network(self, dataset: str, penalty: str) -> float:
-        known = {d: s for (d, name), s in self.networks.items() if name == penalty}
+    def network(self, dataset: str, penalty: str, stopping: str) -> float:
+        known = {d: s for (d, regime), s in self.networks.items() if regime == (penalty, stopping)}
         known = known or {d: s for (d, _), s in self.networks.items()}
         steps = {min(self.rows[d], self.batch): s for d, s in known.items()}
         return _on_line(min(self.rows[dataset], self.batch), steps)
@@ -100,7 +107,7 @@ def recorded_costs(study: Study, rows: Mapping[str, int], records: Iterable[Reco
     costs = Costs.of(study, rows)
     fits: dict[tuple[str, str], list[float]] = {}
     late: dict[tuple[str, str], int] = {}
-    networks: dict[tuple[str, str], list[float]] = {}
+    networks: dict[tuple[str, Regime], list[float]] = {}
     for record in records:
         if record["dataset"] not in rows or record["student"] not in costs.limits:
             continue
@@ -113,7 +120,7 @@ def recorded_costs(study: Study, rows: Mapping[str, int], records: Iterable[Reco
             record["student_seconds"]
         )
         if record["teacher_seconds"] is not None:
-            key = (record["dataset"], record["penalty"])
+            key = (record["dataset"], (record["penalty"], record["stopping"]))
             networks.setdefault(key, []).append(record["teacher_seconds"] / record["ensemble"])
     for key in {*fits, *late}:
         done, ended = fits.get(key, []), late.get(key, 0)
@@ -151,7 +158,7 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             ready = start(student)
             costs.starts[settings.name] = max(ready.seconds, 0.1)
             costs.memory[settings.name] = ready.memory or costs.memory[settings.name]
-    penalties = [p for p in (*study.baselines, *study.penalties) if find_penalty(p).has_teacher]
+    regimes_taught = [each for each in regimes(study) if find_penalty(each[0]).has_teacher]
     for name in order:
         for settings in study.students:
             if (name, settings.name) in costs.fits or settings.name not in students:
@@ -161,9 +168,10 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             trial = Trial.of(datasets[name], 0, study.seed)
             took = _time_fit(trial, students[settings.name], settings)
             costs.fits[name, settings.name] = took
-        for penalty in penalties:
-            known = any(other == penalty for _, other in costs.networks)
-            if (name, penalty) in costs.networks or (known and time.monotonic() > ending):
+        for regime in regimes_taught:
+            penalty, stopping = regime
+            known = any(other == regime for _, other in costs.networks)
+            if (name, regime) in costs.networks or (known and time.monotonic() > ending):
                 continue
             trials = [
                 Trial.of(datasets[name], i, study.seed)
@@ -171,8 +179,9 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             ]
             strength = _a_strength(study, name, penalty)
             began = time.perf_counter()
-            teach(trials, penalty, [strength] * len(trials), 1, study.augment, study.teacher)
-            costs.networks[name, penalty] = (time.perf_counter() - began) / len(trials)
+            teacher = study.teacher.regime(stopping)
+            teach(trials, penalty, [strength] * len(trials), 1, study.augment, teacher)
+            costs.networks[name, regime] = (time.perf_counter() - began) / len(trials)
 
 
 def _time_fit(trial: Trial, student: Student, settings: StudentSettings) -> float:
@@ -180,7 +189,9 @@ def _time_fit(trial: Trial, student: Student, settings: StudentSettings) -> floa
     from smoothray.distillation.processes import run_all
 
     limit = settings.timeout
-    options = {"shorten": settings.shorten, "simplify": settings.simplify}
+    options = {
+        "shorten": settings.shorten, "simplify": settings.simplify, "rows": settings.rows
+    }  # fmt: skip
     call = (trial, None, 0, student, settings.selection, options)
     began = time.perf_counter()
     (outcome,) = run_all(_seconds_of, [call], student, 1, limit)
@@ -217,7 +228,7 @@ def estimate(
     for job in sorted(todo, key=lambda job: find_penalty(job.penalty).has_teacher):
         ready = START_SECONDS
         if find_penalty(job.penalty).has_teacher:
-            network = costs.network(job.dataset, job.penalty) if costs else 0.0
+            network = costs.network(job.dataset, job.penalty, job.stopping) if costs else 0.0
             seconds = network * len(job.trials) * job.ensemble
             begin = max(heapq.heappop(teachers), START_SECONDS)
             if not gpus:

@@ -112,13 +112,14 @@ def what_is_left(
     trials = tuple(range(study.trials))
     for group in search.groups:
         for place in range(group.undrawn):
-            arm = Arm(group.penalty, -1.0 - place)  # stands for one whose strength is not known yet
+            # It stands for one whose strength is not known yet.
+            arm = Arm(group.penalty, -1.0 - place, stopping=group.stopping)
             keys = tuple(
                 Key(group.dataset, arm, student.name, trial)
                 for student in study.students
                 for trial in trials
             )
-            todo.append(Job(group.dataset, group.penalty, arm.strength, 1, trials, keys))
+            todo.append(Job.of(keys[0].teacher, trials, keys))
     return search, todo
 
 
@@ -135,7 +136,9 @@ def _rows(
         timed = [student.name for student in study.students if costs.knows(student.name)]
         fit = sum(costs.fit(name, student) for student in timed) / max(len(timed), 1)
         banks = [job for job in todo if job.dataset == name and job.penalty != "direct"]
-        bank = max((costs.network(name, j.penalty) * len(j.trials) for j in banks), default=0.0)
+        bank = max(
+            (costs.network(name, j.penalty, j.stopping) * len(j.trials) for j in banks), default=0.0
+        )
         undrawn = sum(group.undrawn for group in search.groups if group.dataset == name)
         rows.append(
             (name, f"{len(datasets[name].y):,}", str(arms[name] + undrawn), str(wanted[name]),

@@ -6,9 +6,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
+NEIGHBOURS = 5
+
+
+def near_neighbours(X: ArrayLike, neighbours: int = NEIGHBOURS) -> NDArray[np.int64]:
+    """For each row the places of near rows that are other points than it: (n, k), k <= `neighbours`.
+
+    Where all rows are the same point, a row's only neighbour is itself.
+    """
+    rows = np.asarray(X, dtype=np.float64)
+    points, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    near = min(neighbours, len(points) - 1)
+    if near < 1:
+        return np.arange(len(rows))[:, None]
+    others = KDTree(points).query(points, k=near + 1)[1][:, 1:]
+    places: NDArray[np.int64] = first[others][which.reshape(-1)]
+    return places
+
 
 def augment(
-    X: ArrayLike, k: int, rng: np.random.Generator, neighbours: int = 5
+    X: ArrayLike, k: int, rng: np.random.Generator, neighbours: int = NEIGHBOURS
 ) -> NDArray[np.float64]:
     """k new points per training point, each between a random row and one of its near neighbours.
 
@@ -27,13 +44,8 @@ def augment(
     """
     rows = np.asarray(X, dtype=np.float64)
     size = k * len(rows)
-    points, which = np.unique(rows, axis=0, return_inverse=True)
-    near = min(neighbours, len(points) - 1)
-    start = which.reshape(-1)[rng.integers(len(rows), size=size)]
-    if near < 1:
-        return points[start]
-    # A point's nearest is itself, in the first column: the others are its neighbours.
-    others: NDArray[np.int64] = KDTree(points).query(points, k=near + 1)[1][:, 1:]
-    end = others[start, rng.integers(near, size=size)]
+    near = near_neighbours(rows, neighbours)
+    start = rng.integers(len(rows), size=size)
+    end = near[start, rng.integers(near.shape[1], size=size)]
     position = rng.random((size, 1))
-    return points[start] + position * (points[end] - points[start])
+    return rows[start] + position * (rows[end] - rows[start])

@@ -93,6 +93,8 @@ def settings_of(
     if reason:
         raise StudyError(f"the student '{model.student}' cannot run here: {reason}")
     teacher = validated(TeacherSettings, dict(model.teacher_options or {}))
+    if len(teacher.stopping) > 1:
+        raise StudyError("a fit has one regime; give teacher_options one way of stopping")
     if len(teacher.ensemble) > 1:
         raise StudyError("a fit has one ensemble size; give teacher_options one number")
     if hasattr(model.teacher, "state_dict") and not model.prefit and teacher.ensemble[0] > 1:

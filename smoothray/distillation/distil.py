@@ -26,6 +26,7 @@ def distil(
     *,
     shorten: bool = True,
     simplify: bool = False,
+    rows: int | None = None,
 ) -> dict[str, Any]:
     """Fit a student to a teacher (to the labels if there is none) and score the formula it comes to.
 
@@ -35,7 +36,7 @@ def distil(
     shorten: whether the front is made shorter before it is scored, sizes are those in the data's own units,
     and a formula that the guard refuses is chosen only where all are such; without it the front is the
     student's own, with sizes on the standard scale. simplify: whether its constants become simple within the
-    validation loss's standard error, too.
+    validation loss's standard error, too. rows: the most that the student sees.
 
     Returns the fields of a record that this trial decides. The choice from the front uses validation rows
     alone; test scores are taken after it and used for nothing.
@@ -52,13 +53,17 @@ def distil(
     if selection == "sobolev" and student.matches_slopes and teacher and teacher.slopes:
         parts = [teacher.slopes["train"], *([teacher.slopes[k]] if k else [])]
         more["slopes"] = np.concatenate(parts)
+    seen = trial.student_rows(rows, len(target))
+    if seen is not None:
+        inputs, target = inputs[seen], target[seen]
+        more |= {name: values[seen] for name, values in more.items()}
     if trial.dataset.units and student.takes_units:
         more["units"] = trial.dataset.units
     names = trial.dataset.feature_names
     candidates = student.fit(inputs, target, names, trial.student_seed, **more)
     if shorten:
         validation = (teacher.outputs if teacher else trial.y)["val"] if simplify else None
-        members = shortened_members(trial, candidates, student, target, new, validation)
+        members = shortened_members(trial, candidates, student, target, new, validation, seen)
     else:
         members = members_as_found(trial, candidates)
     if not members:
@@ -98,6 +103,7 @@ def distil(
     ]
     best = front[chosen]
     fields: dict[str, Any] = {
+        "student_rows": len(target),
         "complexity": best["complexity"],
         "complexity_standard": best["complexity_standard"],
         "formula": best["formula"],

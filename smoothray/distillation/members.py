@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
 from smoothray.distillation.guard import Guard
@@ -90,14 +91,16 @@ def shortened_members(
     target: Array,
     new: Array | None = None,
     validation: Array | None = None,
+    seen: NDArray[np.int64] | None = None,
 ) -> list[Member]:
     """The front, by size in the data's units, of the student's formulas, of what is left of them where parts
     are dropped, and of the best ones of two columns.
 
     target: what the student was fitted to, on the train rows and then on the points `new`, all standardised.
     validation: the target on validation rows, by which constants are made simple; None: they are not.
+    seen: the places of the target's values among these rows and points; None: they are all there.
     """
-    data = _Data.of(trial, target, new)
+    data = _Data.of(trial, target, new, seen)
     pool: list[Found] = []
     nodes: list[Node] = []
     preferred = 0
@@ -136,12 +139,16 @@ class _Data:
     y: Array
 
     @classmethod
-    def of(cls, trial: Trial, target: Array, new: Array | None) -> _Data:
+    def of(
+        cls, trial: Trial, target: Array, new: Array | None, seen: NDArray[np.int64] | None
+    ) -> _Data:
         X = trial.raw["train"]
         if new is not None and len(new):
             # Between rows, and not by rounding beyond them, where a root may have no value.
             inside = np.clip(trial.x_scaler.inverse(new), X.min(0), X.max(0))
             X = np.concatenate([X, inside])
+        if seen is not None:
+            X = X[seen]
         return cls(trial, X, trial.y_scaler.inverse(target))
 
     @property

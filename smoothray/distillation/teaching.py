@@ -16,7 +16,6 @@ from smoothray.metrics.smoothness import largest_gradient, mean_squared_jacobian
 from smoothray.penalties import find_penalty
 from smoothray.study.settings import TeacherSettings
 from smoothray.teachers.bank import Bank, train_bank
-from smoothray.teachers.defaults import Training
 from smoothray.teachers.device import choose_device
 from smoothray.teachers.fitted import Teacher
 from smoothray.teachers.mlp import MLP
@@ -76,7 +75,7 @@ def teach_bank(
         find_penalty(penalty)(),
         np.repeat(strengths, ensemble).tolist(),
         [member for trial in trials for member in trial.teacher_seeds(ensemble)],
-        Training(settings.steps, settings.learning_rate, settings.patience, settings.batch_size),
+        settings.training,
     )
     return _outputs_by_trial(bank, trials, rows, ensemble, augments, with_slopes), bank
 

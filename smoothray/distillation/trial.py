@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ class Trial:
     """One split of one data set. `raw` is in the data's units; x and y are standardised on train alone.
 
     weights: the rows' weights for each part, of mean 1; None: all count the same. draw: of several fits to
-    the same teacher, each with a student seed of its own, which this is.
+    the same teacher, each with a student seed of its own, which this is. restart: of several attempts on the
+    same rows, each with first weights and a student seed of its own, which this is.
     """
 
     dataset: Dataset
@@ -33,12 +34,14 @@ class Trial:
     y_scaler: TargetScaler
     weights: dict[str, Array] | None = None
     draw: int = 0
+    restart: int = 0
 
     @classmethod
-    def of(cls, dataset: Dataset, number: int, seed: int) -> Trial:
+    def of(cls, dataset: Dataset, number: int, seed: int, restart: int = 0) -> Trial:
         """A study's trial: the rows are split by its seed, the data set's name and the trial's number."""
         rows = split(len(dataset.y), dataset.name, number, seed)
-        return cls.on(dataset, number, seed, {part: getattr(rows, part) for part in PARTS})
+        index = {part: getattr(rows, part) for part in PARTS}
+        return replace(cls.on(dataset, number, seed, index), restart=restart)
 
     @classmethod
     def on(
@@ -69,14 +72,23 @@ class Trial:
         rng = generator(self.seed, self.dataset.name, self.number, "augment", k)
         return augment(self.x["train"], k, rng)
 
+    def student_rows(self, most: int | None, total: int) -> NDArray[np.int64] | None:
+        """Of `total` rows those that a student sees, in order, the same for every arm; None: all."""
+        if most is None or total <= most:
+            return None
+        rng = generator(self.seed, self.dataset.name, self.number, "rows")
+        return np.sort(rng.choice(total, most, replace=False))
+
     @property
     def student_seed(self) -> int:
-        names = (self.seed, self.dataset.name, self.number, "student")
-        return seed(*names, self.draw) if self.draw else seed(*names)
+        return seed(*self._attempt("student"), *([self.draw] if self.draw else []))
 
     def teacher_seeds(self, ensemble: int) -> list[int]:
-        names = (self.seed, self.dataset.name, self.number, "teacher")
-        return [seed(*names, member) for member in range(ensemble)]
+        return [seed(*self._attempt("teacher"), member) for member in range(ensemble)]
+
+    def _attempt(self, what: str) -> tuple[object, ...]:
+        names = (self.seed, self.dataset.name, self.number, what)
+        return (*names, "restart", self.restart) if self.restart else names
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,23 @@ from typing import Any
 
 from smoothray.penalties.base import Network, Penalty
 from smoothray.penalties.baselines import Direct, NoPenalty
-from smoothray.penalties.jacobian import Jacobian
+from smoothray.penalties.jacobian import Jacobian, JacobianBetween, Placebo
 from smoothray.penalties.lipschitz import Lipschitz, SampledLipschitz
 from smoothray.penalties.weight_decay import WeightDecay
 from smoothray.plugins import Family
 
 PENALTIES: dict[str, type[Penalty]] = {
     penalty.name: penalty
-    for penalty in (NoPenalty, Direct, Jacobian, Lipschitz, SampledLipschitz, WeightDecay)
+    for penalty in (
+        NoPenalty,
+        Direct,
+        Jacobian,
+        JacobianBetween,
+        Lipschitz,
+        SampledLipschitz,
+        WeightDecay,
+        Placebo,
+    )
 }
 _PENALTIES = Family("penalty", Penalty, PENALTIES, ("name",))  # type: ignore[type-abstract]
 

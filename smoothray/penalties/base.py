@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,8 @@ class Network:
     """One batch seen by a bank of B networks.
 
     outputs: (B, n) predictions, in standardised units.
-    gradients: (B, n, d) derivatives of the outputs by the inputs; None unless `uses_gradients`.
+    gradients: (B, n, d) derivatives of the outputs by the inputs, at the rows or between them (see
+        `gradients_at`); None unless `uses_gradients`.
     matrices: the weight matrices, each (B, out, in).
     """
 
@@ -37,6 +38,9 @@ class Penalty(ABC):
     """The strengths worth searching, on standardised inputs and target; None: they must be given."""
     has_teacher: ClassVar[bool] = True
     uses_gradients: ClassVar[bool] = False
+    gradients_at: ClassVar[Literal["rows", "between"]] = "rows"
+    """Where gradients are taken: at the step's training rows, or each time at another point between such a
+    row and a near neighbour."""
     needs_layers: ClassVar[bool] = False
     """Whether `matrices` must be the whole network, a chain of linear and 1-Lipschitz layers."""
 

@@ -42,5 +42,7 @@ def parameters(dataset: str, arm: Arm, student: str) -> dict[str, str]:
         "strength": f"{arm.strength or 0:g}",
         "augment": str(arm.augment),
         "ensemble": str(arm.ensemble),
+        "stopping": arm.stopping,
+        "restart": str(arm.restart),
         "student": student,
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from smoothray.errors import StudyError, did_you_mean
 from smoothray.records.journal import Journal
-from smoothray.records.schema import Record
+from smoothray.records.schema import Record, with_all_fields
 from smoothray.records.tracker import Tracker, known_studies, tracking_uri
 from smoothray.study.plan import Key
 
@@ -37,8 +37,9 @@ class Recorded:
             if entry["kind"] == "study":
                 self.identity = entry["identity"]
             elif entry["kind"] == "record":
-                key = Key.of(entry["record"])
-                self.records[key] = entry["record"]
+                record = with_all_fields(entry["record"])
+                key = Key.of(record)
+                self.records[key] = record
                 keys[str(key)] = key
                 self.delivered.discard(key)
             elif entry["kind"] == "decision":

@@ -16,7 +16,7 @@ from smoothray.records.outline import best_cell
 from smoothray.records.recorded import Recorded
 from smoothray.records.schema import Record
 from smoothray.records.tracker import Tracker
-from smoothray.study.plan import Key
+from smoothray.study.plan import Arm, Key
 from smoothray.study.settings import EARLIER
 
 BATCH = 50
@@ -256,9 +256,8 @@ class Recorder:
 def _about(decision: Mapping[str, Any], cell: Cell) -> bool:
     """Whether a decision is that the arm of a cell was stopped."""
     dataset, arm, _ = cell
-    mine = (dataset, arm.penalty, arm.strength, arm.augment, arm.ensemble)
-    names = ("dataset", "penalty", "strength", "augment", "ensemble")
-    return decision["what"] == "stopped" and mine == tuple(decision[name] for name in names)
+    about = (decision["dataset"], Arm.of(decision))
+    return decision["what"] == "stopped" and about == (dataset, arm)
 
 
 def continued(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,11 +55,14 @@ SCHEMA = pa.schema(
         ("strength", REAL),
         ("augment", WHOLE),
         ("ensemble", WHOLE),
+        ("stopping", TEXT),
+        ("restart", WHOLE),
         ("student", TEXT),
         ("trial", WHOLE),
         ("n_train", WHOLE),
         ("n_val", WHOLE),
         ("n_test", WHOLE),
+        ("student_rows", WHOLE),
         ("version", TEXT),
         ("versions", TEXT),
         ("status", TEXT),
@@ -91,7 +94,10 @@ SCHEMA = pa.schema(
 versions: of all
 that it was made with but smoothray. bank: the trials whose teachers were trained together.
 undefined_test: test rows without a value. student_cpu_seconds: the processor's, whatever else
-the machine did; None in older records."""
+the machine did; None in older records. student_rows: the rows that the student saw."""
+
+EARLIER: dict[str, Any] = {"stopping": "early", "restart": 0}
+"""Fields of a key that older records lack, and what these count as."""
 
 Record = dict[str, Any]
 
@@ -113,6 +119,8 @@ def new_record(
         "strength": key.arm.strength,
         "augment": key.arm.augment,
         "ensemble": key.arm.ensemble,
+        "stopping": key.arm.stopping,
+        "restart": key.arm.restart,
         "student": key.student,
         "trial": key.trial,
         **{f"n_{part}": sizes[part] for part in _PARTS},
@@ -144,7 +152,8 @@ def in_order(records: Iterable[Record]) -> list[Record]:
         strength = record["strength"]
         return (
             record["dataset"], record["penalty"], -math.inf if strength is None else strength,
-            record["augment"], record["ensemble"], record["student"], record["trial"],
+            record["augment"], record["ensemble"], record["stopping"], record["restart"],
+            record["student"], record["trial"],
         )  # fmt: skip
 
     return sorted(records, key=order)
@@ -167,4 +176,13 @@ def write_parquet(records: Iterable[Record], path: Path) -> None:
 def read_parquet(path: Path) -> list[Record]:
     """The records of a file that `write_parquet` wrote; fields that it lacks are empty."""
     rows = pq.read_table(path).to_pylist()
-    return [{name: row.get(name) for name in SCHEMA.names} for row in rows]
+    return list(map(with_all_fields, rows))
+
+
+def with_all_fields(row: Mapping[str, Any]) -> Record:
+    """A record with the fields that it lacks: empty, or what they counted as before they were there."""
+    record = {name: row.get(name) for name in SCHEMA.names}
+    for name, value in EARLIER.items():
+        if record[name] is None:
+            record[name] = value
+    return record

@@ -13,7 +13,7 @@ import ray
 from smoothray.errors import StudyError
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import Record, without_front
-from smoothray.search.board import Score, arm_of
+from smoothray.search.board import Score
 from smoothray.study.plan import Arm, Job, Key, Teacher, jobs
 
 
@@ -77,7 +77,7 @@ class RecorderActor:
         """Keep what the search decided. A stopped arm gets no more trials."""
         self._recorder.decide(decision)
         if decision["what"] == "stopped":
-            self._settled.add((decision["dataset"], arm_of(decision)))
+            self._settled.add((decision["dataset"], Arm.of(decision)))
 
     def settle(self, dataset: str, arms: Iterable[Arm]) -> None:
         """These arms get no more trials: their tables can be written."""

@@ -77,7 +77,7 @@ class StudyRun:
         settled = {
             (group.dataset, arm)
             for group in search.groups
-            for arm in self.search.board.arms(group.dataset, group.penalty)
+            for arm in self.search.board.arms(group.dataset, group.penalty, group.stopping)
             if search.settled(group.dataset, arm)
         }
         actors = here()

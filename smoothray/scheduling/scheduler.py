@@ -1,4 +1,4 @@
-"""What tells Tune which trials go on, for each (data set, penalty): all of them, Tune's ASHA, or a race."""
+"""What tells Tune which trials go on, for each group of a study: all of them, Tune's ASHA, or a race."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class StudyScheduler(NotSaved, FIFOScheduler):
         super().__init__()
         self.search, self.refresh, self.room, self.gpu = search, refresh, room, gpu
         self._groups = {
-            (group.dataset, group.penalty): scheduler_of(search, group) for group in search.groups
+            (group.dataset, group.penalty, group.stopping): scheduler_of(search, group)
+            for group in search.groups
         }
         self._paused: dict[Setting, Trial] = {}
 
@@ -95,7 +96,8 @@ class StudyScheduler(NotSaved, FIFOScheduler):
         return None
 
     def _of(self, trial: Trial) -> TrialScheduler:
-        return self._groups[trial.config["dataset"], trial.config["penalty"]]
+        setting = setting_of(trial.config)
+        return self._groups[setting.dataset, setting.penalty, setting.stopping]
 
 
 class RaceScheduler(FIFOScheduler):

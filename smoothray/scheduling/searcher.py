@@ -1,4 +1,4 @@
-"""What Tune asks for the next trial: one searcher that serves every (data set, penalty) of a study."""
+"""What Tune asks for the next trial: one searcher that serves every group of a study."""
 
 from __future__ import annotations
 
@@ -91,7 +91,12 @@ class OptunaSuggests:
         self.study = study
 
     def __call__(
-        self, dataset: str, penalty: str, scores: Mapping[Arm, float | None], attempt: int
+        self,
+        dataset: str,
+        penalty: str,
+        stopping: str,
+        scores: Mapping[Arm, float | None],
+        attempt: int,
     ) -> Arm:
         # Optuna takes a second to load, which most studies need not wait for.
         from optuna.samplers import TPESampler
@@ -99,7 +104,8 @@ class OptunaSuggests:
 
         study = self.study
         scored = {arm: score for arm, score in scores.items() if score is not None}
-        names = (study.seed, dataset, penalty, "tpe", len(scores), attempt)
+        regime = () if stopping == "early" else (stopping,)
+        names = (study.seed, dataset, penalty, *regime, "tpe", len(scores), attempt)
         first = max(2, min(5, study.penalties[penalty].samples // 2))
         search = OptunaSearch(
             space=self._space(penalty),
@@ -111,7 +117,7 @@ class OptunaSuggests:
         )
         drawn: Any = search.suggest("next")
         strength = float(f"{drawn['strength']:.3g}")
-        return Arm(penalty, strength, int(drawn["augment"]), int(drawn["ensemble"]))
+        return Arm(penalty, strength, int(drawn["augment"]), int(drawn["ensemble"]), stopping)
 
     def _space(self, penalty: str) -> dict[str, Any]:
         from optuna.distributions import CategoricalDistribution, FloatDistribution

@@ -57,14 +57,22 @@ class StudentActor:
         from smoothray.distillation.distil import distil, teacher_fields
         from smoothray.distillation.trial import Trial
 
-        trial = Trial.of(dataset, key.trial, self.seed)
+        trial = Trial.of(dataset, key.trial, self.seed, key.arm.restart)
         told = completed(blank["versions"] or "", key.student)
         taught = teacher_fields(trial, outputs) if outputs else {}
         record = {**blank, "versions": told or None, **taught}
         student, settings = self.students[key.student], self.settings[key.student]
         try:
-            options = {"shorten": settings.shorten, "simplify": settings.simplify}
-            fields = distil(trial, outputs, key.arm.augment, student, settings.selection, **options)
+            fields = distil(
+                trial,
+                outputs,
+                key.arm.augment,
+                student,
+                settings.selection,
+                shorten=settings.shorten,
+                simplify=settings.simplify,
+                rows=settings.rows,
+            )
         except SmoothrayError as error:
             return failed(record, str(error))
         except Exception as error:  # a study of thousands of fits must outlive one of them

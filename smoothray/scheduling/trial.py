@@ -140,7 +140,7 @@ class TeacherTrial(Trainable):
             return {}
         study = self.shared.study
         dataset = ray.get(self.shared.datasets[job.dataset])
-        trials = [Trial.of(dataset, number, study.seed) for number in job.trials]
+        trials = [Trial.of(dataset, number, study.seed, job.restart) for number in job.trials]
         taught = teach(trials, job, self.setting.augments, study)
         return {
             number: said if isinstance(said, Failure) else ray.put(said)
@@ -160,7 +160,14 @@ def teach(
     torch.set_num_threads(1)
     strengths = [job.strength or 0.0] * len(trials)
     try:
-        return teaching.teach(trials, job.penalty, strengths, job.ensemble, augments, study.teacher)
+        return teaching.teach(
+            trials,
+            job.penalty,
+            strengths,
+            job.ensemble,
+            augments,
+            study.teacher.regime(job.stopping),
+        )
     except Exception as error:
         if isinstance(error, torch.AcceleratorError) or "CUDA" in str(error):
             raise  # a failed kernel spoils a process's GPU for good: Tune tries in another one
@@ -176,6 +183,8 @@ def setting_of(config: Mapping[str, Any]) -> Setting:
         config["strength"],
         config["ensemble"],
         tuple(config["augment"]),
+        config["stopping"],
+        config["restart"],
     )
 
 
@@ -187,5 +196,7 @@ def config_of(setting: Setting, gpu: float) -> dict[str, Any]:
         "strength": setting.strength,
         "ensemble": setting.ensemble,
         "augment": list(setting.augments),
+        "stopping": setting.stopping,
+        "restart": setting.restart,
         "gpu": gpu,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from smoothray.records.schema import Record
@@ -68,9 +68,10 @@ class Board:
         """The arms of which trials are to be done once more."""
         return {key.arm for key in self._again if key.dataset == dataset}
 
-    def arms(self, dataset: str, penalty: str) -> list[Arm]:
+    def arms(self, dataset: str, penalty: str, stopping: str) -> list[Arm]:
         """The arms that have a record."""
-        return [arm for name, arm in self._values if (name, arm.penalty) == (dataset, penalty)]
+        wanted = (dataset, penalty, stopping)
+        return [arm for name, arm in self._values if (name, arm.penalty, arm.stopping) == wanted]
 
     def keys(self, setting: Setting, block: int = -1) -> list[Key]:
         """A setting's trials up to the end of a block, the last one by default."""
@@ -131,12 +132,6 @@ ETA = 3
 def decision(what: str, dataset: str, arm: Arm, **more: Any) -> Decision:
     return {
         "what": what, "dataset": dataset, "penalty": arm.penalty, "strength": arm.strength,
-        "augment": arm.augment, "ensemble": arm.ensemble, **more,
+        "augment": arm.augment, "ensemble": arm.ensemble, "stopping": arm.stopping,
+        "restart": arm.restart, **more,
     }  # fmt: skip
-
-
-def arm_of(fields: Mapping[str, Any]) -> Arm:
-    """The arm that a decision or a record is about."""
-    return Arm(
-        fields["penalty"], fields["strength"], int(fields["augment"]), int(fields["ensemble"])
-    )

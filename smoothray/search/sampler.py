@@ -1,4 +1,4 @@
-"""Where the settings of one (data set, penalty) come from."""
+"""Where the settings of one (data set, penalty, regime) come from."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ class Listed:
         return self._left.pop(0) if self._left else None
 
 
-Suggest = Callable[[str, str, dict[Arm, float | None], int], Arm]
-"""(data set, penalty, the score of each arm so far, attempt) -> an arm, perhaps one that there is already."""
+Suggest = Callable[[str, str, str, dict[Arm, float | None], int], Arm]
+"""(data set, penalty, regime, the score of each arm so far, attempt) -> an arm, perhaps one that there is
+already."""
 
 
 class Searched:
@@ -65,10 +66,11 @@ class Searched:
         study: Study,
         dataset: str,
         penalty: str,
+        stopping: str,
         before: Iterable[Arm],
         board: Board,
     ) -> None:
-        self.dataset, self.penalty = dataset, penalty
+        self.dataset, self.penalty, self.stopping = dataset, penalty, stopping
         self.total = study.penalties[penalty].samples
         # Arms that the study has left since are no draws of this search.
         within = [arm for arm in before if in_space(study, penalty, arm)]
@@ -93,7 +95,7 @@ class Searched:
         assert self.suggest is not None  # `Search.use` gives one
         scores = {arm: self._board.median(self._alone(arm)) for arm in self._given}
         for attempt in range(ATTEMPTS):
-            arm = self.suggest(self.dataset, self.penalty, scores, attempt)
+            arm = self.suggest(self.dataset, self.penalty, self.stopping, scores, attempt)
             # The same to three digits: nothing would be learnt.
             if arm not in scores:
                 return arm

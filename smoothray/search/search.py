@@ -1,4 +1,4 @@
-"""The search of a whole study: a group for each (data set, penalty), served in turn."""
+"""The search of a whole study: a group for each (data set, penalty, regime), served in turn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from smoothray.penalties import find_penalty
-from smoothray.search.board import Board, Decision, arm_of, decision
+from smoothray.penalties.jacobian import Placebo
+from smoothray.search.board import Board, Decision, decision
 from smoothray.search.racing import FUTILE, halve, race
 from smoothray.search.sampler import Listed, Sampler, Searched, Suggest
 from smoothray.study import Study
@@ -20,7 +21,7 @@ class Wait:
 
 @dataclass
 class Group:
-    """The settings of one (data set, penalty). Groups never look at each other.
+    """The settings of one (data set, penalty, regime). Groups never look at each other.
 
     met: arms that were given or recorded. running: settings under way. waiting: settings that have a block
     behind them and wait for the next one, which is given. stopped: arms, and why.
@@ -28,6 +29,7 @@ class Group:
 
     dataset: str
     penalty: str
+    stopping: str
     sampler: Sampler
     raced: bool
     stopped: dict[Arm, str] = field(default_factory=dict)
@@ -74,11 +76,11 @@ class Search:
         self.given: set[Setting] = set()
         decisions = list(decisions)
         self.groups = [
-            self._group_of(dataset, penalty, decisions)
+            self._group_of(dataset, penalty, stopping, decisions)
             for dataset in datasets
-            for penalty in (*study.baselines, *study.penalties)
+            for penalty, stopping in regimes(study)
         ]
-        self._by_name = {(group.dataset, group.penalty): group for group in self.groups}
+        self._by_name = {(g.dataset, g.penalty, g.stopping): g for g in self.groups}
         self._turn = 0
 
     def use(self, suggest: Suggest, keep: Callable[[Decision], None]) -> None:
@@ -213,7 +215,7 @@ class Search:
 
     def settled(self, dataset: str, arm: Arm) -> bool:
         """Whether an arm has all the trials that it will get; one that the study no longer has gets none."""
-        group = self._by_name.get((dataset, arm.penalty))
+        group = self._by_name.get((dataset, arm.penalty, arm.stopping))
         if group is None or arm not in group.arms or arm in group.stopped:
             return True
         return self.board.done(settings(dataset, [arm])[0])
@@ -246,25 +248,43 @@ class Search:
         return sum(len(group.stopped) for group in self.groups)
 
     def group(self, setting: Setting) -> Group:
-        return self._by_name[setting.dataset, setting.penalty]
+        return self._by_name[setting.dataset, setting.penalty, setting.stopping]
 
-    def _group_of(self, dataset: str, penalty: str, decisions: list[Decision]) -> Group:
-        mine = [d for d in decisions if (d["dataset"], d["penalty"]) == (dataset, penalty)]
-        drawn = [arm_of(d) for d in mine if d["what"] == "drawn"]
-        before = list(dict.fromkeys([*drawn, *self.board.arms(dataset, penalty)]))
+    def _group_of(
+        self, dataset: str, penalty: str, stopping: str, decisions: list[Decision]
+    ) -> Group:
+        mine = [
+            d
+            for d in decisions
+            if (d["dataset"], d["penalty"], Arm.of(d).stopping) == (dataset, penalty, stopping)
+        ]
+        drawn = [Arm.of(d) for d in mine if d["what"] == "drawn"]
+        before = list(dict.fromkeys([*drawn, *self.board.arms(dataset, penalty, stopping)]))
         strengths = self.study.penalties.get(penalty)
         stops_early = self.study.scheduler != "none" and strengths is not None
         again = self.board.again(dataset)
         stopped = {
-            arm_of(d): d["reason"]
+            Arm.of(d): d["reason"]
             for d in mine
-            if d["what"] == "stopped" and stops_early and arm_of(d) not in again
+            if d["what"] == "stopped" and stops_early and Arm.of(d) not in again
         }
         sampler: Sampler
         if strengths is not None and strengths.searcher != "random":
-            sampler = Searched(self.study, dataset, penalty, before, self.board)
+            sampler = Searched(self.study, dataset, penalty, stopping, before, self.board)
         else:
-            listed = [arm for arm in arms(self.study, dataset) if arm.penalty == penalty]
+            whole = arms(self.study, dataset)
+            listed = [a for a in whole if (a.penalty, a.stopping) == (penalty, stopping)]
             sampler = Listed(dataset, listed, before)
         raced = stops_early and self.study.scheduler == "race"
-        return Group(dataset, penalty, sampler, raced, stopped, dict.fromkeys(sampler.before))
+        given = dict.fromkeys(sampler.before)
+        return Group(dataset, penalty, stopping, sampler, raced, stopped, given)
+
+
+def regimes(study: Study) -> list[tuple[str, str]]:
+    """The penalties of a study's arms, baselines first, each with the ways in which its teachers stop."""
+    placebo = [Placebo.name] if study.placebo else []
+    return [
+        (penalty, stopping)
+        for penalty in (*study.baselines, *placebo, *study.penalties)
+        for stopping in (study.teacher.stopping if find_penalty(penalty).has_teacher else ["early"])
+    ]

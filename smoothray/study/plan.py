@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from smoothray.penalties import find_penalty
+from smoothray.penalties.jacobian import Placebo
 from smoothray.study import Study
 
 
 @dataclass(frozen=True, order=True)
 class Arm:
-    """One penalty at one strength, with its augmentation and ensemble."""
+    """One penalty at one strength, with its augmentation, ensemble and regime.
+
+    stopping: "early", or "none" for teachers that are trained to the end. restart: which of several attempts
+    on the same splits, each with first weights and student seeds of its own.
+    """
 
     penalty: str
     strength: float | None = None
     augment: int = 0
     ensemble: int = 1
+    stopping: str = "early"
+    restart: int = 0
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Arm:
+        """The arm that a record or a decision is about; earlier ones lack its last fields."""
+        return cls(
+            fields["penalty"],
+            fields["strength"],
+            int(fields["augment"]),
+            int(fields["ensemble"]),
+            fields.get("stopping") or "early",
+            int(fields.get("restart") or 0),
+        )
 
     def __str__(self) -> str:
         parts = [self.penalty]
@@ -27,7 +46,22 @@ class Arm:
             parts.append(f"+{self.augment}×points")
         if self.ensemble > 1:
             parts.append(f"{self.ensemble} networks")
+        if self.stopping != "early":
+            parts.append("to the end")
+        if self.restart:
+            parts.append(f"restart {self.restart}")
         return " ".join(parts)
+
+
+class Teacher(NamedTuple):
+    """What a bank of teachers is trained for."""
+
+    dataset: str
+    penalty: str
+    strength: float | None
+    ensemble: int
+    stopping: str = "early"
+    restart: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,11 +73,16 @@ class Setting:
     strength: float | None
     ensemble: int
     augments: tuple[int, ...]
+    stopping: str = "early"
+    restart: int = 0
 
     @property
     def arms(self) -> tuple[Arm, ...]:
         """One for each augmentation."""
-        return tuple(Arm(self.penalty, self.strength, k, self.ensemble) for k in self.augments)
+        return tuple(
+            Arm(self.penalty, self.strength, k, self.ensemble, self.stopping, self.restart)
+            for k in self.augments
+        )
 
     @property
     def has_teacher(self) -> bool:
@@ -66,10 +105,6 @@ class Setting:
         return f"{self.dataset} {self.arms[0]}"
 
 
-Teacher = tuple[str, str, float | None, int]
-"""What a bank of teachers is trained for: data set, penalty, strength, ensemble."""
-
-
 @dataclass(frozen=True)
 class Key:
     """What names a trial's record."""
@@ -81,14 +116,14 @@ class Key:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Key:
-        arm = Arm(
-            record["penalty"], record["strength"], int(record["augment"]), int(record["ensemble"])
-        )
-        return cls(record["dataset"], arm, record["student"], int(record["trial"]))
+        return cls(record["dataset"], Arm.of(record), record["student"], int(record["trial"]))
 
     @property
     def teacher(self) -> Teacher:
-        return self.dataset, self.arm.penalty, self.arm.strength, self.arm.ensemble
+        arm = self.arm
+        return Teacher(
+            self.dataset, arm.penalty, arm.strength, arm.ensemble, arm.stopping, arm.restart
+        )
 
     @property
     def cell(self) -> tuple[str, Arm, str]:
@@ -97,7 +132,10 @@ class Key:
 
     def __str__(self) -> str:
         strength = "" if self.arm.strength is None else repr(self.arm.strength)
-        parts = (self.dataset, self.arm.penalty, strength, self.arm.augment, self.arm.ensemble)
+        arm = self.arm
+        parts = [self.dataset, arm.penalty, strength, arm.augment, arm.ensemble]
+        parts += ["to the end"] if arm.stopping != "early" else []
+        parts += [f"restart {arm.restart}"] if arm.restart else []
         return "/".join(map(str, (*parts, self.student, self.trial)))
 
 
@@ -115,6 +153,14 @@ class Job:
     ensemble: int
     trials: tuple[int, ...]
     fits: tuple[Key, ...]
+    stopping: str = "early"
+    restart: int = 0
+
+    @classmethod
+    def of(cls, teacher: Teacher, trials: tuple[int, ...], fits: Iterable[Key]) -> Job:
+        dataset, penalty, strength, ensemble, stopping, restart = teacher
+        fits = tuple(fits)
+        return cls(dataset, penalty, strength, ensemble, trials, fits, stopping, restart)
 
     @property
     def bank(self) -> tuple[int, ...]:
@@ -129,30 +175,40 @@ def arms(study: Study, dataset: str) -> list[Arm]:
     """
     listed: list[Arm] = []
     penalties: list[tuple[str, tuple[float | None, ...]]] = [(b, (None,)) for b in study.baselines]
+    if study.placebo:
+        penalties.append((Placebo.name, (Placebo.strength,)))
     penalties += [
         (name, given.of(study.seed, dataset, name))
         for name, given in study.penalties.items()
         if given.searcher == "random"
     ]
     for penalty, strengths in penalties:
+        restarts = range(study.restarts_of(penalty))
         if not find_penalty(penalty).has_teacher:
-            listed.append(Arm(penalty))
+            listed += [Arm(penalty, restart=restart) for restart in restarts]
             continue
         listed += [
-            Arm(penalty, strength, augment, ensemble)
+            Arm(penalty, strength, augment, ensemble, stopping, restart)
+            for restart in restarts
             for strength in strengths
             for augment in study.augment
             for ensemble in study.teacher.ensemble
+            for stopping in study.teacher.stopping
         ]
     return list(dict.fromkeys(listed))
 
 
 def settings(dataset: str, arms: Iterable[Arm]) -> list[Setting]:
     """The arms of a data set by their teachers, in the order in which these first come."""
-    augments: dict[tuple[str, float | None, int], list[int]] = {}
+    augments: dict[Arm, list[int]] = {}
     for arm in arms:
-        augments.setdefault((arm.penalty, arm.strength, arm.ensemble), []).append(arm.augment)
-    return [Setting(dataset, *teacher, tuple(points)) for teacher, points in augments.items()]
+        augments.setdefault(replace(arm, augment=0), []).append(arm.augment)
+    return [
+        Setting(
+            dataset, arm.penalty, arm.strength, arm.ensemble, tuple(points), arm.stopping, arm.restart
+        )
+        for arm, points in augments.items()
+    ]  # fmt: skip
 
 
 def jobs(
@@ -179,9 +235,9 @@ def jobs(
         for bank in sorted(banks.get(teacher, ())):
             alike = tuple(key for key in rest if key.trial in bank)
             if alike:
-                todo.append(Job(*teacher, bank, alike))
+                todo.append(Job.of(teacher, bank, alike))
                 rest = [key for key in rest if key.trial not in bank]
         if rest:
             trials = tuple(sorted({key.trial for key in rest}))
-            todo.append(Job(*teacher, trials, tuple(rest)))
+            todo.append(Job.of(teacher, trials, rest))
     return todo

@@ -58,6 +58,10 @@ class Strengths(Strict):
             raise ValueError("a list of strengths is run whole; 'searcher' takes a distribution")
         return self
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.values) or self.samples
+
     @property
     def bounds(self) -> tuple[float, float]:
         """The interval that strengths are drawn from, or that of the list."""
@@ -107,7 +111,14 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
+def _as_names(value: Any) -> Any:
+    # A YAML file's `none` is text, but Python's None may stand for it.
+    values = value if isinstance(value, list | tuple) else (value,)
+    return tuple("none" if each is None else each for each in values)
+
+
 Axis = Annotated[tuple[int, ...], BeforeValidator(_as_tuple)]
+Stopping = Literal["early", "none"]
 
 
 class TeacherSettings(Strict):
@@ -136,6 +147,13 @@ class TeacherSettings(Strict):
         ge=8,
         description="Rows in a step; smaller training sets are used whole.",
     )
+    stopping: Annotated[tuple[Stopping, ...], BeforeValidator(_as_names)] = Field(
+        default=("early",),
+        min_length=1,
+        description="`early`: the weights of the best validation loss are kept, and training ends when "
+        "`patience` has run out. `none`: all steps are done, and the last weights are kept. A list is an "
+        "axis of arms.",
+    )
     ensemble: Axis = Field(
         default=(1,), description="Networks a trial, whose mean is the teacher; a list is an axis."
     )
@@ -146,13 +164,30 @@ class TeacherSettings(Strict):
         default=0.25, gt=0, le=1, description="The part of a GPU that one bank asks for."
     )
 
+    def regime(self, stopping: str) -> TeacherSettings:
+        """The same for teachers of one regime."""
+        return self.model_copy(update={"stopping": (stopping,)})
+
+    @property
+    def training(self) -> Training:
+        """How a bank of the first regime is trained."""
+        keep: Literal["best", "last"] = "best" if self.stopping[0] == "early" else "last"
+        return Training(self.steps, self.learning_rate, self.patience, self.batch_size, keep)
+
+    @field_validator("stopping")
+    @classmethod
+    def _each_once(cls, value: tuple[Stopping, ...]) -> tuple[Stopping, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("write each way of stopping once")
+        return value
+
     @field_validator("ensemble")
     @classmethod
     def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         return axis("ensemble", value, low=1)
 
 
-EARLIER: dict[str, Any] = {"nesting": "free", "shorten": False, "simplify": False}
+EARLIER: dict[str, Any] = {"nesting": "free", "shorten": False, "simplify": False, "rows": None}
 """Keys of a student that studies recorded before they were there lack, and what these count as."""
 
 
@@ -191,6 +226,12 @@ class StudentSettings(Strict):
         default="fidelity",
         description="What chooses from the front, on validation rows: closeness to the teacher "
         "(fidelity), to the labels (accuracy), or the student's own rule (native).",
+    )
+    rows: int | None = Field(
+        default=None,
+        ge=20,
+        description="The most rows that it sees, new points among them: a random part by the trial's seed, "
+        "the same for all arms; none given: all.",
     )
     timeout: float = Field(default=600, gt=0, description="Seconds after which a fit has failed.")
     options: dict[str, Any] = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
 
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.penalties import PENALTIES, find_penalty, try_penalty
+from smoothray.penalties.jacobian import Placebo
 from smoothray.plugins import modules_to_ship
 from smoothray.study.settings import (
     Axis,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     GivenStudent = StudentSettings | Mapping[str, Any] | str
 
 Model = TypeVar("Model", bound=BaseModel)
+Baseline = Literal["none", "direct"]
 
 
 class Study(Strict):
@@ -59,7 +61,9 @@ class Study(Strict):
             datasets: Named | Sequence[Named],
             trials: int = ...,
             penalties: Sequence[str] | Mapping[str, GivenStrengths] = ...,
-            baselines: Sequence[Literal["none", "direct"]] = ...,
+            baselines: Sequence[Baseline] = ...,
+            restarts: int | Mapping[str, int] | None = ...,
+            placebo: bool = ...,
             augment: int | Sequence[int] = ...,
             teacher: TeacherSettings | Mapping[str, Any] = ...,
             student: GivenStudent = ...,
@@ -92,9 +96,21 @@ class Study(Strict):
         description="Each penalty's strengths: a list, a distribution, or nothing for "
         "five on its default range. A penalty of your own is named as `my_module:MyClass`.",
     )
-    baselines: tuple[Literal["none", "direct"], ...] = Field(
+    baselines: tuple[Baseline, ...] = Field(
         default=("none", "direct"),
         description="Arms to compare with: a teacher without penalty, the student on the labels.",
+    )
+    restarts: dict[str, Annotated[int, Field(ge=1, le=1000)]] | None = Field(
+        default=None,
+        description="How often an arm is tried on the same splits, each time with other first weights and "
+        "student seeds: a number for baselines and placebo, or a number for each by name, penalties too, as "
+        "in `{none: 5, jacobian: 2}`. Not given: baselines and placebo have as many attempts as a penalty "
+        "has strengths, which is a fair choice for each trial.",
+    )
+    placebo: bool = Field(
+        default=False,
+        description="Whether there is an arm `placebo`, a penalty at a strength that changes nothing: an "
+        "analysis that finds something there finds too much.",
     )
     augment: Axis = Field(
         default=(0,),
@@ -179,6 +195,13 @@ class Study(Strict):
             raise ValueError("\n".join(wrong))
         return strengths
 
+    @field_validator("restarts", mode="before")
+    @classmethod
+    def _restarts(cls, raw: Any) -> Any:
+        if isinstance(raw, int) and not isinstance(raw, bool):
+            return dict.fromkeys((*get_args(Baseline), Placebo.name), raw)
+        return raw
+
     @field_validator("augment")
     @classmethod
     def _augment(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -195,6 +218,16 @@ class Study(Strict):
     def _something_to_run(self) -> Study:
         if not self.baselines and not self.penalties:
             raise ValueError("there is nothing to run: give 'penalties' or 'baselines'")
+        if self.restarts:
+            known = [*self.baselines, *self.penalties, *([Placebo.name] if self.placebo else [])]
+            given = {
+                name for name in self.restarts if name not in (*get_args(Baseline), Placebo.name)
+            }
+            for name in sorted(given.difference(known)):
+                raise ValueError(
+                    f"restarts: there is no arm '{name}'{did_you_mean(name, known)}; there are "
+                    f"{', '.join(known)}"
+                )
         names = [student.name for student in self.students]
         if len(set(names)) < len(names):
             raise ValueError(f"each student may stand once under 'students', not {names}")
@@ -210,6 +243,14 @@ class Study(Strict):
             lines = list(dict.fromkeys(_explain(error, raw)))
             more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
             raise StudyError("\n".join([*lines[:MOST], *more])) from None
+
+    def restarts_of(self, penalty: str) -> int:
+        """How many attempts an arm of a penalty or baseline has on the same splits."""
+        if self.restarts is not None:
+            return self.restarts.get(penalty, 1)
+        if penalty in self.penalties:
+            return 1
+        return max((len(given) for given in self.penalties.values()), default=1)
 
     def check(self, available: bool = True) -> None:
         """Raise what is wrong with the data sets, penalties and students, before any work starts.
@@ -246,7 +287,8 @@ class Study(Strict):
 
     def identity(self) -> dict[str, Any]:
         """What may not change while a study keeps its name; what may grow is left out."""
-        teacher = self.teacher.model_dump(mode="json", exclude={"ensemble", "device", "gpu_share"})
+        grows = {"stopping", "ensemble", "device", "gpu_share"}
+        teacher = self.teacher.model_dump(mode="json", exclude=grows)
         students = {
             s.name: s.model_dump(mode="json", exclude={"name", "timeout"}) for s in self.students
         }

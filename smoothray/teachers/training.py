@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from smoothray.errors import TeacherError
 from smoothray.penalties import Network, Penalty
+from smoothray.teachers.between import Between
 from smoothray.teachers.defaults import Training
 from smoothray.teachers.evaluate import Evaluator, Parameters
 from smoothray.teachers.layers import chain_weights
@@ -75,10 +76,16 @@ def train_together(
     run = _Run(state, trainable, training)
     strength = torch.as_tensor(list(strengths), dtype=x.dtype, device=x.device)
     batches = _Batches(rows, training.batch_size, seeds)
+    takes_between = penalty.uses_gradients and penalty.gradients_at == "between"
+    between = Between(x, seeds) if takes_between else None
 
     for step in range(training.steps):
         inputs, targets, weights = batches.take()
-        if penalty.uses_gradients:
+        if between is not None:
+            both = torch.cat([inputs, between.take()], 1)
+            outputs, gradients = evaluator.value_and_gradient(run.state, both)
+            outputs, gradients = outputs[:, : targets.shape[1]], gradients[:, targets.shape[1] :]
+        elif penalty.uses_gradients:
             outputs, gradients = evaluator.value_and_gradient(run.state, inputs)
         else:
             outputs, gradients = evaluator.value(run.state, inputs), None
@@ -99,6 +106,8 @@ def train_together(
             left = run.drop_stopped()
             if left is not None:
                 batches.keep(left)
+                if between is not None:
+                    between.keep(left)
             if run.finished():
                 break
     return run.result(evaluator)
