@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from conftest import all_keys as keys
 
+from smoothray.errors import StudyError
 from smoothray.records.schema import new_record
 from smoothray.study import Study, parse_study
 from smoothray.study.plan import Arm, Job, Key, arms, jobs
@@ -69,6 +71,20 @@ def test_regimes_are_an_axis_of_all_but_direct():
     found = arms(study(teacher={"stopping": ["early", "none"]}), "iris")
     assert found[:3] == [Arm("none"), Arm("none", stopping="none"), Arm("direct")]
     assert len(found) == 3 + 4
+
+
+def test_a_strength_that_is_fixed_is_one_of_the_list():
+    assert study(fixed={"jacobian": 0.1}).identity()["fixed"] == {"jacobian": 0.1}
+    for wrong in ({"jacobian": 0.2}, {"lipschitz": 0.1}):
+        with pytest.raises(StudyError, match="fixed: .* is no arm; name a penalty and a strength"):
+            study(fixed=wrong)
+
+
+def test_restarts_are_of_arms_that_there_are():
+    with pytest.raises(StudyError, match="restarts: there is no arm 'lipshitz'"):
+        study(restarts={"lipshitz": 2})
+    with pytest.raises(StudyError, match="restarts"):
+        study(restarts=0)
 
 
 def test_a_placebo_is_an_arm():

@@ -317,6 +317,7 @@ def test_optuna_learns_the_score_of_all_trials_that_there_are():
     search, _ = searched(drawn, ["iris"])
     setting = search.next()
     told = []
+
     def suggest(dataset, penalty, stopping, scores, attempt):
         told.append(scores)
         return Arm("jacobian", 0.5)

@@ -64,6 +64,7 @@ class Study(Strict):
             baselines: Sequence[Baseline] = ...,
             restarts: int | Mapping[str, int] | None = ...,
             placebo: bool = ...,
+            fixed: Mapping[str, float] = ...,
             augment: int | Sequence[int] = ...,
             teacher: TeacherSettings | Mapping[str, Any] = ...,
             student: GivenStudent = ...,
@@ -111,6 +112,11 @@ class Study(Strict):
         default=False,
         description="Whether there is an arm `placebo`, a penalty at a strength that changes nothing: an "
         "analysis that finds something there finds too much.",
+    )
+    fixed: dict[str, float] = Field(
+        default={},
+        description="Of a penalty one of its strengths, named before anything is known: the report compares "
+        "it as it is, beside the chosen ones.",
     )
     augment: Axis = Field(
         default=(0,),
@@ -228,6 +234,11 @@ class Study(Strict):
                     f"restarts: there is no arm '{name}'{did_you_mean(name, known)}; there are "
                     f"{', '.join(known)}"
                 )
+        for name, strength in self.fixed.items():
+            if name not in self.penalties or strength not in self.penalties[name].values:
+                raise ValueError(
+                    f"fixed: {name} at {strength:g} is no arm; name a penalty and a strength of its list"
+                )
         names = [student.name for student in self.students]
         if len(set(names)) < len(names):
             raise ValueError(f"each student may stand once under 'students', not {names}")
@@ -292,7 +303,8 @@ class Study(Strict):
         students = {
             s.name: s.model_dump(mode="json", exclude={"name", "timeout"}) for s in self.students
         }
-        return {"seed": self.seed, "teacher": teacher, "students": students}
+        fixed = {"fixed": self.fixed} if self.fixed else {}
+        return {"seed": self.seed, "teacher": teacher, "students": students, **fixed}
 
 
 def _refuse_registered(what: str, name: str, registry: Mapping[str, type]) -> None:
