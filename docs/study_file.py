@@ -39,10 +39,11 @@ student: {{name: operon, budget: quick, selection: fidelity, rows: 1000}}
 ```
 
 An arm is a penalty at a strength, with an augmentation, an ensemble size, a way of stopping, and the number
-of its attempt (`restarts`). Every data set gets every arm, every arm every student, each of them all trials. Under the same name a study may grow by data sets,
-trials and arms; `seed`, `teacher` and a student's settings may not change (but for `device`, `gpu_share` and
-`timeout`), since its records would no longer belong together. Options of `smoothray run` (`--trials`,
-`--student`, `--budget`, `--selection`, `--seed`, `--device`) replace what stands in the file.
+of its attempt (`restarts`). Every data set gets every arm, every arm every student, each of them all
+trials. Under the same name a study may grow by data sets, trials and arms; `seed`, `teacher` and a
+student's settings may not change (but for `device`, `gpu_share` and `timeout`), since its records would no
+longer belong together. Options of `smoothray run` (`--trials`, `--student`, `--budget`, `--selection`,
+`--seed`, `--device`) replace what stands in the file.
 
 ## The study
 

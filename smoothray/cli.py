@@ -28,6 +28,9 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
+STUDY = (
+    "A study's file, or its name: one here, in search_spaces, or one that comes along, as pmlb20."
+)
 
 
 def _version(wanted: bool) -> None:
@@ -47,7 +50,7 @@ def _main(
 
 @app.command()
 def run(
-    study: Annotated[Path, typer.Argument(help="A study file, such as search_spaces/pmlb20.yaml.")],
+    study: Annotated[Path, typer.Argument(help=STUDY)],
     datasets: Annotated[
         str, typer.Option(help="Only these of its data sets, separated by commas.")
     ] = "",
@@ -146,7 +149,7 @@ def _this_program() -> str:
 
 @app.command()
 def plan(
-    study: Annotated[Path, typer.Argument(help="A study file.")],
+    study: Annotated[Path, typer.Argument(help=STUDY)],
     datasets: Annotated[str, typer.Option(help="Only these of its data sets.")] = "",
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
     cores: Annotated[int | None, typer.Option(min=1, help="Cores to plan for.")] = None,
@@ -165,7 +168,7 @@ def plan(
 
 @app.command()
 def status(
-    study: Annotated[Path, typer.Argument(help="A study file.")],
+    study: Annotated[Path, typer.Argument(help=STUDY)],
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
 ) -> None:
     """Say how far a study is, while it runs or after."""

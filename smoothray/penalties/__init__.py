@@ -25,6 +25,7 @@ PENALTIES: dict[str, type[Penalty]] = {
         Placebo,
     )
 }
+"""name -> class: ours, and what is entered at run time, for that process alone."""
 _PENALTIES = Family("penalty", Penalty, PENALTIES, ("name",))  # type: ignore[type-abstract]
 
 

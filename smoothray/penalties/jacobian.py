@@ -29,7 +29,7 @@ class Jacobian(Penalty):
 
 
 class JacobianBetween(Jacobian):
-    """The same at random points between neighbouring training rows, drawn anew each step.
+    """The same as `jacobian`, at random points between neighbouring training rows, drawn anew each step.
 
     At the rows alone a network may turn flat there and steep between them.
     """
@@ -40,7 +40,7 @@ class JacobianBetween(Jacobian):
 
 
 class Placebo(Jacobian):
-    """The same at a strength that changes nothing: what an analysis finds of it is a false alarm."""
+    """`jacobian` at a strength that changes nothing: what an analysis finds of it is a false alarm."""
 
     name = "placebo"
     source = "a negative control (Lipsitch et al., Epidemiology 21, 2010)"

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+import smoothray
 from smoothray.errors import SmoothrayError, StudyError, did_you_mean
 from smoothray.penalties import PENALTIES, find_penalty, try_penalty
 from smoothray.penalties.jacobian import Placebo
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 Baseline = Literal["none", "direct"]
+SHIPPED = "search_spaces"
+"""The folder of the studies that come along: in the project's folder, and in an installed package."""
 
 
 class Study(Strict):
@@ -326,6 +329,10 @@ def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> 
     path = study_file(path)
     try:
         raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        there = studies()
+        hint = f"{did_you_mean(path.stem, there) or '.'} Known by name are {', '.join(there)}"
+        raise StudyError(f"cannot read the study file {path}: {error.strerror}{hint}") from None
     except OSError as error:
         raise StudyError(f"cannot read the study file {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -338,9 +345,22 @@ def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> 
 
 
 def study_file(study: Path | str) -> Path:
-    """The file of a study that is given by its path, or by its name here or in `search_spaces`."""
-    places = (Path(study), Path(f"{study}.yaml"), Path("search_spaces") / f"{study}.yaml")
+    """The file of a study given by its path, or by its name: here, in `search_spaces`, or installed."""
+    places = (Path(study), *(folder / f"{study}.yaml" for folder in _folders()))
     return next((place for place in places if place.is_file()), Path(study))
+
+
+def studies() -> list[str]:
+    """The names that `study_file` finds: of files here, then in `search_spaces`, then of the installed."""
+    files = (file for folder in _folders() for file in sorted(folder.glob("*.yaml")))
+    return list(dict.fromkeys(file.stem for file in files))
+
+
+def _folders() -> tuple[Path, ...]:
+    """Where studies are looked for by name."""
+    installed = Path(smoothray.__file__).parent / SHIPPED
+    checkout = Path(smoothray.__file__).parent.parent / SHIPPED
+    return Path(), Path(SHIPPED), installed if installed.is_dir() else checkout
 
 
 def study_name(study: Path | str) -> str:
