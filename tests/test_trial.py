@@ -212,6 +212,7 @@ def test_the_fields_are_a_records(trial, distilled, direct):
     key = {"study", "dataset", "penalty", "strength", "augment", "ensemble", "student", "trial"}
     key |= {"stopping", "restart"}
     about = {"n_train", "n_val", "n_test", "version", "versions", "status", "reason", "selection"}
+    about |= {"n_columns"}
     rest = set(SCHEMA.names) - key - about - {"fingerprint", "bank"}
     assert set(distilled) | set(taught) == rest
     assert rest - set(direct) - set(taught) == {"alignment"}

@@ -62,6 +62,7 @@ SCHEMA = pa.schema(
         ("n_train", WHOLE),
         ("n_val", WHOLE),
         ("n_test", WHOLE),
+        ("n_columns", WHOLE),
         ("student_rows", WHOLE),
         ("version", TEXT),
         ("versions", TEXT),
@@ -111,7 +112,10 @@ def new_record(
     selection: str,
     versions: str = "",
 ) -> Record:
-    """A record with its key and every other field empty; status "ok"."""
+    """A record with its key and every other field empty; status "ok".
+
+    sizes: rows of each part, and columns.
+    """
     known = {
         "study": study,
         "dataset": key.dataset,
@@ -124,6 +128,7 @@ def new_record(
         "student": key.student,
         "trial": key.trial,
         **{f"n_{part}": sizes[part] for part in _PARTS},
+        "n_columns": sizes.get("columns"),
         "version": __version__,
         "versions": versions or None,
         "status": "ok",

@@ -291,8 +291,9 @@ def environment() -> dict[str, str]:
 
 
 def sizes(dataset: Dataset, seed: int) -> dict[str, int]:
-    """Rows of each part of a trial."""
-    return {part: len(rows) for part, rows in Trial.of(dataset, 0, seed).y.items()}
+    """Rows of each part of a trial, and columns."""
+    parts = Trial.of(dataset, 0, seed).y
+    return {**{part: len(rows) for part, rows in parts.items()}, "columns": dataset.X.shape[1]}
 
 
 def _folder_name(trial: Any) -> str:

@@ -25,8 +25,8 @@ from smoothray.study.plan import Job, Key, Setting
 class Shared:
     """What all trials of a study share.
 
-    datasets: references to them, by name. sizes: rows of each part. versions: what a student's records are
-    made with. pool, recorder: actors.
+    datasets: references to them, by name. sizes: rows of each part, and columns. versions: what a student's
+    records are made with. pool, recorder: actors.
     """
 
     study: Study
