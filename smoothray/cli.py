@@ -446,12 +446,18 @@ def report(
             "by default as recorded."
         ),
     ] = None,
-    per_trial: Annotated[bool, typer.Option(help="Choose strengths for each trial.")] = False,
+    strengths: Annotated[
+        str,
+        typer.Option(
+            help="How strengths are chosen: of each data set on the others, for each trial by itself "
+            "(trial), or fixed as lipschitz=0.1,jacobian=0.01."
+        ),
+    ] = "others",
 ) -> None:
     """Say what a study shows: a verdict, and a page with figures and tables."""
     from smoothray.commands.report import report as write
 
-    write(study, out, selection, per_trial)
+    write(study, out, selection, strengths)
 
 
 @app.command()

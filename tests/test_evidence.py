@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +23,7 @@ from smoothray_analysis.statistics.effects import (
 from smoothray_analysis.statistics.over_datasets import (
     bayes_signed_rank,
     critical_difference,
+    detectable,
     friedman,
     mean_ranks,
     wilcoxon_holm,
@@ -35,6 +34,7 @@ from smoothray_analysis.statistics.paired import (
     power_is_small,
     signed_rank,
     smallest_p,
+    trimmed_t,
 )
 
 RNG = np.random.default_rng(0)
@@ -236,26 +236,57 @@ def test_small_power_and_relative_differences():
     assert relative(-0.1, 0.5) == -0.2
 
 
-@pytest.fixture(scope="module")
-def false_alarms():
-    path = Path(__file__).parents[1] / "benchmarks" / "false_alarms.py"
-    spec = importlib.util.spec_from_file_location("false_alarms", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["false_alarms"] = module
-    spec.loader.exec_module(module)
-    return module
+def test_a_trimmed_t_is_the_corrected_one_without_trimming_and_withstands_one_wild_trial():
+    few = RNG.normal(0.1, 1, 4)  # of which none is cut
+    plain, trimmed = corrected_t(few, 60, 25), trimmed_t(few, 60, 25)
+    assert (trimmed.t, trimmed.df, trimmed.p) == pytest.approx(tuple(plain))
+    d = RNG.normal(0.1, 0.02, 20)
+    wild = np.append(d[1:], -50.0)
+    assert corrected_t(wild, 60, 25).p > 0.3
+    result = trimmed_t(wild, 60, 25)
+    assert result.p < 1e-4 and result.low < result.mean < result.high
+    # Without overlap it is Yuen's one-sample test of a trimmed mean (as scipy's two-sample one has it).
+    x = RNG.standard_t(3, size=25) + 0.3
+    other = trimmed_t(x, 1, 0)
+    assert other.mean == pytest.approx(st.trim_mean(x, 0.2)) and other.df == 25 - 2 * 5 - 1
+    spread = st.mstats.winsorize(x, (0.2, 0.2)).std(ddof=1)
+    assert other.t == pytest.approx(other.mean / (spread / (0.6 * 5)))
+    assert trimmed_t(np.zeros(8), 60, 25).p == 1 and math.isnan(trimmed_t([0.1], 60, 25).p)
 
 
-def test_a_planted_null_raises_few_false_alarms(false_alarms):
-    # 13 trials are the fewest with which a data set's result could be significant among 120.
-    result = false_alarms.studies(300, datasets=20, trials=16, effect=0.0)
-    assert max(result.any_dataset, result.any_over, result.any_pairwise) <= 0.06
+def test_the_corrected_test_keeps_its_level_on_overlapping_splits_where_the_signed_rank_test_does_not():
+    """Two least-squares fits with noise columns of their own, on the same overlapping splits, are alike."""
+    rng = np.random.default_rng(5)
+    n, trials, count = 80, 20, 300
+    rejected = np.zeros(2)
+    for _ in range(count):
+        X = np.c_[np.ones(n), rng.normal(size=(n, 2))]
+        y = X.sum(1) + rng.normal(size=n)
+        designs = [np.c_[X, rng.normal(size=(n, 3))] for _ in range(2)]
+        d = np.empty(trials)
+        for trial in range(trials):
+            order = rng.permutation(n)
+            test, train = order[:20], order[20:]
+            losses = []
+            for design in designs:
+                w = np.linalg.lstsq(design[train], y[train])[0]
+                losses.append(((y[test] - design[test] @ w) ** 2).mean() / y[test].var())
+            d[trial] = losses[0] - losses[1]
+        rejected += [trimmed_t(d, 60, 20).p <= 0.05, signed_rank(d).p <= 0.05]
+    corrected, naive = rejected / count
+    assert corrected <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / count)
+    assert naive > 0.2
 
 
-def test_a_planted_effect_is_found(false_alarms):
-    result = false_alarms.studies(20, datasets=20, trials=20, effect=1.5)
-    assert result.power_over > 0.8
+def test_the_smallest_effect_that_would_show():
+    d = RNG.normal(0, 0.02, 20)
+    least = detectable(d, 0.05)
+    scale = st.iqr(d) / 1.349
+    shown = np.mean([signed_rank(RNG.normal(least, scale, 20)).p <= 0.05 for _ in range(400)])
+    assert shown == pytest.approx(0.8, abs=0.07)
+    assert detectable(d, 0.001) > least
+    assert detectable(d[:6], 0.01) == math.inf and math.isnan(detectable(d[:5], 0.05))
+    assert detectable(np.zeros(9), 0.05) == 0
 
 
 BLOCK = """

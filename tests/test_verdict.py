@@ -9,13 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from made_up import ARMS, FAST, loaded, made_up
 from smoothray_analysis.loading import RecordsError, load_parquet
-from smoothray_analysis.selection import (
-    Rule,
-    at_chosen_strength,
-    choose_members,
-    choose_strengths,
-    reselect,
-)
+from smoothray_analysis.selection import Rule, choose_members, reselect
+from smoothray_analysis.strengths import at_chosen_strength, choice_for
 from smoothray_analysis.verdict import Evidence, evidence
 from smoothray_analysis.versions import made_with
 
@@ -205,63 +200,51 @@ def test_rules_choose_what_they_say(tmp_path):
 
 
 @pytest.mark.parametrize("rule", ["accuracy", "fidelity-best", "accuracy<=9", "native"])
-@pytest.mark.parametrize("per_trial", [False, True])
-def test_planted_test_scores_cannot_move_a_choice(tmp_path, rule, per_trial):
-    study = loaded(made_up(3, 6), tmp_path)
+@pytest.mark.parametrize("strengths", ["others", "trial"])
+def test_planted_test_scores_cannot_move_a_choice(tmp_path, rule, strengths):
+    study = loaded(made_up(6, 3), tmp_path)
     fronts = study.fronts()
-    honest = at_chosen_strength(reselect(study.frame, fronts, Rule.of(rule)), per_trial)
+    choice = choice_for(study.frame, strengths)
+    assert choice.rule == strengths
+    honest = at_chosen_strength(reselect(study.frame, fronts, Rule.of(rule)), choice)
     planted, frame = fronts.copy(), study.frame.copy()
     rng = np.random.default_rng(1)
     for name in ("r2_test", "fidelity_test"):
         planted[name] = rng.normal(0, 1e6, len(planted))  # whoever looks at it follows it
     for name in ("student_r2_test", "fidelity_test", "teacher_r2_test"):
         frame[name] = rng.normal(0, 1e6, len(frame))
-    moved = at_chosen_strength(reselect(frame, planted, Rule.of(rule)), per_trial)
+    moved = at_chosen_strength(reselect(frame, planted, Rule.of(rule)), choice)
     assert moved.index.equals(honest.index)
     assert moved["formula"].equals(honest["formula"])
     assert not np.allclose(moved["student_r2_test"], honest["student_r2_test"])
-
-
-def test_strengths_are_chosen_by_the_median_or_per_trial(tmp_path):
-    frame = loaded(made_up(1, 3), tmp_path).frame
-    weak = (frame["penalty"] == "jacobian") & (frame["strength"] == 0.01)
-    strong = (frame["penalty"] == "jacobian") & (frame["strength"] == 0.1)
-    frame.loc[weak, "student_r2_val"] = [0.5, 0.5, 0.9]
-    frame.loc[strong, "student_r2_val"] = [0.6, 0.4, 0.4]
-    chosen = choose_strengths(frame).set_index("penalty")["strength"]
-    assert chosen["jacobian"] == 0.01 and np.isnan(chosen["none"])
-    each = choose_strengths(frame, per_trial=True).query("penalty == 'jacobian'")
-    assert each["strength"].tolist() == [0.1, 0.01, 0.01]
-    frame.loc[weak, "status"] = "failed"
-    assert choose_strengths(frame).set_index("penalty")["strength"]["jacobian"] == 0.1
-    frame.loc[strong, "student_r2_val"] = frame.loc[weak, "student_r2_val"] = 0.5
-    frame["status"] = "ok"
-    assert choose_strengths(frame).set_index("penalty")["strength"]["jacobian"] == 0.01
 
 
 def test_a_planted_effect_is_called_better_everywhere(tmp_path):
     study = loaded(made_up(12, 20, gain=0.2, direct=-0.1), tmp_path)
     ev = evidence(study.frame, settings=FAST)
     assert (ev.over_datasets["verdict"] == "better").all()
-    assert ev.lines[0] == "The smooth arm beats the direct fit: jacobian."
-    assert ev.lines[1] == "Smoothing the teacher: jacobian is better than plain distillation."
-    assert "better. Median difference in R² +0.3" in ev.lines[2]
-    assert "% relative" in ev.lines[2]
-    assert (ev.per_dataset["strength"] == 0.1).all()
+    assert "the formula's R² is higher with jacobian (+0.2" in ev.lines[0]
+    assert "up on 12 of 12 data sets" in ev.lines[0] and "no placebo" in ev.lines[1]
+    assert ev.lines[2] == "The smooth arm beats the direct fit: jacobian."
+    assert "better. Median difference in R² +0.3" in ev.lines[3]
+    assert "% relative" in ev.lines[3] and "surely better on 12" in ev.lines[3]
+    smooth = ev.per_dataset[ev.per_dataset["arm"] == "jacobian"]
+    assert (smooth["strength"] == 0.1).all()
     assert ev.ranks["arm"].iloc[0] == "jacobian" and ev.friedman["p"].iloc[0] < 0.01
     assert len(ev.pairwise) == 6 and set(ev.scores.columns) == set(ev.iqm["arm"])
     assert (ev.per_dataset["p_holm"] >= ev.per_dataset["p"]).all()
 
 
-def test_a_better_direct_fit_is_said_first(tmp_path):
+def test_a_better_direct_fit_is_said(tmp_path):
     ev = evidence(loaded(made_up(10, 6, direct=0.3), tmp_path).frame, settings=FAST)
-    assert ev.lines[0] == "No smooth arm beats the direct fit: jacobian is worse."
+    assert "No smooth arm beats the direct fit: jacobian is worse." in ev.lines
 
 
 def test_without_an_effect_nothing_is_called_better(tmp_path):
     ev = evidence(loaded(made_up(12, 12), tmp_path).frame, settings=FAST)
     assert set(ev.over_datasets["verdict"]) == {"practically the same"}
-    assert "jacobian is not shown to beat it" in ev.lines[0] and "relative" not in says(ev)
+    assert "the formula's R² is practically the same with jacobian" in ev.lines[0]
+    assert "jacobian is practically the same." in ev.lines[2] and "relative" not in says(ev)
     assert "not significant" not in says(ev)
 
 
@@ -272,10 +255,17 @@ def test_with_few_trials_and_data_sets_the_power_is_small(tmp_path):
 
 
 def test_one_data_set_alone_is_judged_by_its_trials(tmp_path):
-    ev = evidence(loaded(made_up(1, 20, gain=0.2), tmp_path).frame, settings=FAST)
+    one_each = (*ARMS[:3], ARMS[4])  # so that all choose from one candidate
+    ev = evidence(loaded(made_up(1, 20, one_each, gain=0.2), tmp_path).frame, settings=FAST)
     assert "on the one data set d00" in says(ev) and "This is one data set" in says(ev)
-    assert ev.lines[0] == "The smooth arm beats the direct fit: jacobian on d00."
-    assert ev.lines[2].startswith("jacobian against the direct fit: better")
+    assert "is higher with jacobian (+0.1" in ev.lines[0] and "on the one data set)" in ev.lines[0]
+    assert ev.lines[2] == "The smooth arm beats the direct fit: jacobian on d00."
+    assert ev.lines[3].startswith("jacobian against the direct fit: better")
+    more = evidence(loaded(made_up(1, 20, gain=0.2), tmp_path).frame, settings=FAST)
+    assert "Unequal budgets: of each trial the best was chosen, of jacobian from 2" in says(more)
+    smooth = more.over_datasets.query("arm == 'jacobian' and base in ['none', 'direct']")
+    assert len(smooth) == 2 and ": better" not in "\n".join(more.lines[2:6])
+    assert "1 data set cannot choose for one another" in says(more)
 
 
 def test_studies_with_nothing_to_compare_say_so(tmp_path):
@@ -307,7 +297,7 @@ def test_half_the_trials_failed_drops_pairs_and_not_data_sets(tmp_path):
     assert "no trial that both finished" in says(nothing)
     gone = [r if r["penalty"] != "direct" else failed(r, "no") for r in made_up(2, 3)]
     half = evidence(loaded(gone, tmp_path).frame, settings=FAST)
-    assert "jacobian has no trial in common with it" in half.lines[0]
+    assert "jacobian has no trial in common with it" in says(half)
 
 
 def test_pairs_keep_to_like_arms_and_to_their_student(tmp_path):
@@ -316,7 +306,7 @@ def test_pairs_keep_to_like_arms_and_to_their_student(tmp_path):
     frame = loaded(made_up(3, 6, arms, students=("operon", "pysr")), tmp_path).frame
     ev = evidence(frame, settings=FAST)
     mine = ev.over_datasets.set_index(["student", "arm", "base"])["same"]
-    assert len(mine) == 12
+    assert len(mine) == 14  # plain distillation against the direct fit, too
     assert mine["operon", "jacobian +4×points", "none"]
     assert not mine["operon", "jacobian +4×points", "weight_decay"]
     assert "differ between jacobian +4×points (operon) and weight_decay" in says(ev)

@@ -12,12 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from smoothray_analysis.arms import LATER, completed
+from smoothray_analysis.strengths import FAMILY
 from smoothray_analysis.versions import differences
 
-KEY = ("dataset", "student", "penalty", "strength", "augment", "ensemble", "trial")
+KEY = (
+    "dataset", "student", "penalty", "strength", "augment", "ensemble", "stopping", "restart", "trial",
+)  # fmt: skip
+"""What tells records apart; older ones lack some of it (`arms.LATER`)."""
 NEEDED = (
-    *KEY, "status", "student_r2_val", "student_r2_test", "n_train", "n_test", "complexity", "formula",
-    "teacher_r2_test", "fidelity_test", "teacher_jacobian", "alignment", "front",
+    *[name for name in KEY if name not in LATER], "status", "student_r2_val", "student_r2_test",
+    "n_train", "n_test", "complexity", "formula", "teacher_r2_test", "fidelity_test", "teacher_jacobian",
+    "alignment", "front",
 )  # fmt: skip
 LOWEST = -1e100
 """The R² that lower ones are set to, -inf too: far below all others, and differences stay finite."""
@@ -28,7 +34,7 @@ SCORED = (
 )  # fmt: skip
 """What `Records.fronts` reads of a member unless it is told otherwise: all but its MathML."""
 
-LATER = ("unsafe", "complexity_standard")
+LATER_OF_MEMBERS = ("unsafe", "complexity_standard")
 """Columns of members that older records lack; they are then empty, and of two sizes there is one."""
 
 
@@ -107,7 +113,8 @@ def load_parquet(*paths: Path | str, what: str = "") -> Records:
         raise RecordsError(f"{what} holds no records of smoothray: it lacks {', '.join(lacking)}")
     if not table.num_rows:
         raise RecordsError(f"{what} holds no records; run the study first")
-    frame = table.to_pandas()
+    frame = completed(table.to_pandas().reset_index(drop=True))
+    frame["restart"] = frame["restart"].astype(int)
     frame["strength"] = frame["strength"].astype(float)
     sizes = frame["complexity"].astype(float)
     standard = frame.get("complexity_standard", sizes)
@@ -153,10 +160,8 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
         said.append(f"the data changed between records of {', '.join(names)}")
     if names := several("selection", "student"):
         said.append(f"formulas were chosen by different rules for {', '.join(names)}")
-    arms = frame.groupby(["student", "penalty", "augment", "ensemble"]).ngroups
-    trials = frame.groupby(["dataset", "student", "penalty", "augment", "ensemble"])[
-        "trial"
-    ].nunique()
+    arms = frame.groupby(FAMILY[1:]).ngroups
+    trials = frame.groupby(FAMILY)["trial"].nunique()
     lacking = arms * frame["dataset"].nunique() - int((trials == trials.max()).sum())
     if lacking:
         whole = arms * frame["dataset"].nunique()
@@ -175,7 +180,7 @@ def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.Dat
     leaves = [opened.schema.column(i).path for i in range(len(opened.schema))]
     paths = {path.rpartition(".")[2]: path for path in leaves if path.startswith("front.")}
     missing = [name for name in columns if name not in paths]
-    lacking = [name for name in missing if name not in LATER]
+    lacking = [name for name in missing if name not in LATER_OF_MEMBERS]
     if lacking:
         raise RecordsError(f"the fronts in {file} have no {', '.join(lacking)}")
     table = opened.read([paths[name] for name in columns if name in paths], use_threads=False)

@@ -8,34 +8,46 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smoothray_analysis.arms import BASE_NAMES, BASES, several_students, who
-from smoothray_analysis.comparisons import SURE, Settings
+from smoothray_analysis.arms import BASE_NAMES, BASES, NOT_SMOOTH, PLACEBO, several_students, who
+from smoothray_analysis.comparisons import Settings
+from smoothray_analysis.endpoints import ACCURACY
+from smoothray_analysis.headline import headline, placebo_line
+from smoothray_analysis.strengths import TRIAL, Choice, stopped_by_a_race
 from smoothray_analysis.text import and_list, count, one_or_more, p_text, plain_number
 
-OUTCOME = ("wins", "ties", "losses")
 LEVEL = ("no clear difference", "practically the same")
+SMALL = ("power is small", "too few pairs")
+"""Verdicts of what had too few data to be shown, over data sets and on one."""
+FROM_ONE = ("verdict", "p", "p_holm", "low", "high", "wins", "ties", "losses")
 
 
 def verdict_lines(
     records: pd.DataFrame,
     table: pd.DataFrame,
-    over: pd.DataFrame,
+    endpoints: pd.DataFrame,
     failures: pd.DataFrame,
     settings: Settings,
+    choice: Choice,
     warnings: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The lines, the most important first: the direct fit, each comparison, failures, warnings.
+    """The lines, the most important first: fidelity, accuracy and teacher, the placebo, the direct fit, each
+    comparison, failures, warnings.
 
-    table, over, failures: as in `verdict.Evidence`.
+    table: on each data set; endpoints: over them, all endpoints; failures: as in `verdict.Evidence`.
     """
     lines: list[str] = []
-    if table.empty:
-        lines.append(_nothing_to_compare(records))
+    results: list[dict[Any, Any]] = []
+    if len(table):
+        results = one_or_all(table, endpoints[endpoints["endpoint"] == ACCURACY.name])
+    smooth = [row for row in results if row["penalty"] not in NOT_SMOOTH]
+    if smooth:
+        lines += [headline(endpoints, results), placebo_line(endpoints)]
+        lines += _against_direct(smooth, settings)
     else:
-        results = one_or_all(table, over)
-        lines += _against_direct(results, settings)
-        lines += _against_plain(results)
-        lines += [_line(row, settings) for row in results]
+        lines.append(_nothing_to_compare(records))
+    if results:
+        lines += [_line(row, settings) for row in results if row["penalty"] != PLACEBO]
+        lines += _how_chosen(records, results, choice)
         lines += _limits(table, results, settings)
         lines += _unlike(results)
     lines += _failed(failures, table)
@@ -46,7 +58,7 @@ def verdict_lines(
 def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
     """A row a comparison: over the data sets, or where there is one alone, with the verdict on it.
 
-    table, over: of `comparisons.per_dataset` and `over_datasets`. `who` names the arm; `one` is the row of
+    table, over: of `comparisons.Comparisons`, of one endpoint. `who` names the arm; `one` is the row of
     `table` where there is one data set alone.
     """
     if table.empty:
@@ -60,13 +72,20 @@ def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
             mine = table[(table["student"] == row["student"]) & (table["arm"] == row["arm"])]
             mine = mine[(mine["base"] == row["base"]) & (mine["pairs"] > 0)]
             row["one"] = mine.iloc[0].to_dict()
-            for name in ("verdict", "p", "p_holm", "smallest_p", "low", "high", *OUTCOME):
+            unequal = row["candidates"] != row["base_candidates"]
+            for name in FROM_ONE:
                 row[name] = row["one"][name]
-    return sorted(rows, key=lambda row: BASES.index(row["base"]))
+            if unequal and row["verdict"] in ("better", "worse"):
+                more = row["candidates"] > row["base_candidates"]
+                row["verdict"] = (
+                    "unequal budgets" if more == (row["verdict"] == "better") else row["verdict"]
+                )
+    order = list(BASE_NAMES)
+    return sorted(rows, key=lambda row: (row["penalty"] in NOT_SMOOTH, order.index(row["base"])))
 
 
 def _against_direct(results: list[dict[Any, Any]], settings: Settings) -> list[str]:
-    """What is said first: which smooth arms do not beat the direct fit, or that all do."""
+    """Which smooth arms do not beat the direct fit, or that all do."""
     rows = [row for row in results if row["base"] == "direct"]
     if not rows:
         return [
@@ -74,35 +93,29 @@ def _against_direct(results: list[dict[Any, Any]], settings: Settings) -> list[s
         ]
     behind = [row for row in rows if row["verdict"] != "better"]
     ahead = [_placed(row) for row in rows if row["verdict"] == "better"]
-    slight = all(row["probably_same"] >= SURE for row in rows if row["verdict"] == "better")
-    by = f", by less than {settings.rope:g} R²" if ahead and slight else ""
     if not behind:
         every = "Every smooth arm beats" if len(rows) > 1 else "The smooth arm beats"
-        return [f"{every} the direct fit{by}: {and_list(ahead)}."]
-    worse = [row["who"] for row in behind if row["verdict"] == "worse"]
-    small = [row["who"] for row in behind if row["verdict"] == "power is small"]
-    none = [row["who"] for row in behind if row["verdict"] == "no pairs"]
-    level = [row["who"] for row in behind if row["verdict"] in LEVEL]
+        return [f"{every} the direct fit: {and_list(ahead)}."]
+    said = {
+        ("worse",): ("is worse", "are worse"),
+        ("practically the same",): ("is practically the same", "are practically the same"),
+        ("no clear difference",): ("is not shown to beat it", "are not shown to beat it"),
+        ("unequal budgets",): ("was chosen from more candidates, which shows nothing",
+                               "were chosen from more candidates, which shows nothing"),
+        SMALL: ("is not shown to beat it (power is small)", "are not shown to beat it (power is small)"),
+        ("no pairs",): ("has no trial in common with it", "have no trial in common with it"),
+    }  # fmt: skip
     parts = []
-    if worse:
-        parts.append(f"{and_list(worse)} {one_or_more(worse, 'is', 'are')} worse")
-    if level:
-        parts.append(f"{and_list(level)} {one_or_more(level, 'is', 'are')} not shown to beat it")
-    if small:
-        parts.append(
-            f"{and_list(small)} {one_or_more(small, 'is', 'are')} not shown to beat it (power is small)"
-        )
-    if none:
-        parts.append(
-            f"{and_list(none)} {one_or_more(none, 'has', 'have')} no trial in common with it"
-        )
-    start = "No smooth arm beats the direct fit" if len(behind) == len(rows) else (
-        "Not every smooth arm beats the direct fit"
-    )  # fmt: skip
-    if len(behind) == len(rows) and not worse:
-        start = "No smooth arm is shown to beat the direct fit"
+    for verdicts, (one, more) in said.items():
+        arms = [row["who"] for row in behind if row["verdict"] in verdicts]
+        parts += [f"{and_list(arms)} {one_or_more(arms, one, more)}"] if arms else []
+    worse = any(row["verdict"] == "worse" for row in behind)
+    start = "Not every smooth arm beats the direct fit"
+    if len(behind) == len(rows):
+        start = "No smooth arm beats" if worse else "No smooth arm is shown to beat"
+        start += " the direct fit"
     if ahead:
-        parts.append(f"{and_list(ahead)} {one_or_more(ahead, 'beats', 'beat')} it{by}")
+        parts.append(f"{and_list(ahead)} {one_or_more(ahead, 'beats', 'beat')} it")
     return [f"{start}: {'; '.join(parts)}."]
 
 
@@ -111,49 +124,26 @@ def _placed(row: dict[Any, Any]) -> str:
     return row["who"] if row["one"] is None else f"{row['who']} on {row['one']['dataset']}"
 
 
-def _against_plain(results: list[dict[Any, Any]]) -> list[str]:
-    """What smoothing itself changed: the smooth arms beside plain distillation."""
-    rows = [row for row in results if row["base"] == "none" and row["verdict"] != "no pairs"]
-    words = {
-        "better": "better than", "worse": "worse than", "practically the same": "practically the same as",
-        "no clear difference": "not clearly different from",
-        "power is small": "",
-    }  # fmt: skip
-    parts = []
-    for verdict, text in words.items():
-        arms = [_placed(row) for row in rows if row["verdict"] == verdict]
-        if arms and verdict == "power is small":
-            parts.append(f"too few data to tell {and_list(arms)} from plain distillation")
-        elif arms:
-            verb = one_or_more(arms, "is", "are")
-            parts.append(f"{and_list(arms)} {verb} {text} plain distillation")
-    return [f"Smoothing the teacher: {'; '.join(parts)}."] if parts else []
-
-
 def _line(row: dict[Any, Any], settings: Settings) -> str:
     start = f"{row['who']} against {BASE_NAMES[row['base']]}: "
     if row["verdict"] == "no pairs":
         return start + "no trial that both finished, so nothing can be said."
+    of = " of what is unexplained" if settings.rope_relative else " R²"
     words = {
-        "better": "better",
-        "worse": "worse",
-        "no clear difference": "no clear difference",
-        "practically the same": f"practically the same (within {settings.rope:g} R²)",
+        "practically the same": f"practically the same (within {settings.rope:g}{of})",
         "power is small": "the power is small",
-    }[row["verdict"]]
-    if row["verdict"] in ("better", "worse") and row["probably_same"] >= SURE:
-        words += f", but by less than {settings.rope:g} R²"
+        "too few pairs": "the power is small",
+        "unequal budgets": "unequal budgets, so that the difference shows nothing",
+    }.get(row["verdict"], row["verdict"])
     if row["one"] is not None:
         one = row["one"]
         percent = _percent(words, one["relative"], one["low"], one["high"], "")
         text = (
             f"{words}, on the one data set {one['dataset']}. Median difference in R² "
             f"{plain_number(one['difference'])} {_interval(one['low'], one['high'])}over "
-            f"{count(one['pairs'], 'paired trial')}{percent}: {one['wins']} better, {one['ties']} level, "
-            f"{one['losses']} worse; {p_text(one['p_holm'])} after Holm"
+            f"{count(one['pairs'], 'paired trial')}{percent}: {_outcome(one)}; {p_text(one['p_holm'])} "
+            "after Holm, by a test that allows for overlapping splits"
         )
-        if np.isfinite(one["t_p_holm"]):
-            text += f"; corrected t-test {p_text(one['t_p_holm'])}"
         return start + text + "."
     where = (
         "" if row["relative_datasets"] == row["datasets"]
@@ -162,11 +152,17 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
     text = (
         f"{words}. Median difference in R² {plain_number(row['difference'])} "
         f"{_interval(row['low'], row['high'])}over {row['datasets']} data sets"
-        f"{_percent(words, row['relative'], row['low'], row['high'], where)}: "
-        f"{row['wins']} better, {row['ties']} level, {row['losses']} worse; "
+        f"{_percent(words, row['relative'], row['low'], row['high'], where)}: {_outcome(row)}, "
+        f"surely better on {row['surely_better']} and surely worse on {row['surely_worse']}; "
         f"{p_text(row['p_holm'])} after Holm; {row['nodes']:.0f} nodes against {row['base_nodes']:.0f}"
     )
+    if row["verdict"] == "no clear difference" and np.isfinite(row["detectable"]):
+        text += f"; a difference of {row['detectable']:.2g} would have been found (power .8)"
     return start + text + "."
+
+
+def _outcome(row: dict[Any, Any]) -> str:
+    return f"{row['wins']} better, {row['ties']} level, {row['losses']} worse"
 
 
 def _percent(words: str, part: float, low: float, high: float, where: str) -> str:
@@ -181,41 +177,59 @@ def _interval(low: float, high: float) -> str:
     return f"[{plain_number(low)}, {plain_number(high)}] " if there else ""
 
 
-def _limits(table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settings) -> list[str]:
-    """Where the study was too small to show anything."""
+def _how_chosen(records: pd.DataFrame, results: list[dict[Any, Any]], choice: Choice) -> list[str]:
+    """What there is to know of how strengths were chosen, where it was not on the other data sets."""
     lines = []
-    several = [row for row in results if row["one"] is None and row["datasets"] > 1]
-    small = [row for row in several if row["power_small"]]
+    if choice.why:
+        lines.append(f"Strengths are chosen for each trial by itself: {choice.why}.")
+    if choice.rule != TRIAL:
+        return lines
+    unequal = sorted(
+        {
+            f"{row['who']} from {row['candidates']}, {BASE_NAMES[row['base']]} from {row['base_candidates']}"
+            for row in results
+            if row["candidates"] != row["base_candidates"]
+        }
+    )
+    if unequal:
+        lines.append(
+            f"Unequal budgets: of each trial the best was chosen, of {'; of '.join(unequal)}. The best of "
+            "more is better by luck alone, so such an advantage is not called better. Restarts of the "
+            "baselines, or penalties of as many strengths, make budgets equal."
+        )
+    if stopped_by_a_race(records):
+        lines.append(
+            "A race stopped strengths by the scores of a data set's own trials, whose validation rows are "
+            "other trials' test rows: what is left may look better there than it is."
+        )
+    return lines
+
+
+def _limits(table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settings) -> list[str]:
+    """Where the study was too small to show anything, and what single data sets show."""
+    lines = []
+    small = [row for row in results if row["one"] is None and row["verdict"] == "power is small"]
     if small:
-        tests = sum(bool(np.isfinite(row["p"])) for row in results)
+        tests = small[0]["tests"]
         lines.append(
             f"Over the data sets the power is small in {count(len(small), 'comparison')}: so many data sets "
             f"cannot give p below {min(row['smallest_p'] for row in small):.2g}, and the clearest of "
-            f"{tests} comparisons would need {settings.alpha / tests:.2g}. "
+            f"{count(tests, 'test')}, all endpoints among them, would need {settings.alpha / tests:.2g}. "
             "An effect that is there would not show."
         )
     if table["dataset"].nunique() == 1:
         lines.append("This is one data set: nothing here says how the arms compare on another one.")
-    tested = table[table["p"].notna()]
-    weak = tested[tested["power_small"]]
-    if len(weak):
+    tested = table[table["p"].notna() & table["in_family"]]
+    few = int((table["verdict"] == "too few pairs").sum())
+    if few:
         lines.append(
-            f"Per data set the power is small in {len(weak)} of {len(tested)} tests: "
-            f"at most {int((weak['pairs'] - weak['zeros']).max())} pairs that differ cannot be the clearest "
-            "result among that many."
+            f"Per data set {count(few, 'comparison')} of {len(table)} had too few pairs to be tested."
         )
-    elif len(tested) and tested["dataset"].nunique() > 1:
-        better, worse = (int((table["verdict"] == word).sum()) for word in ("better", "worse"))
+    if len(tested) and tested["dataset"].nunique() > 1:
+        better, worse = (int((tested["verdict"] == word).sum()) for word in ("better", "worse"))
         lines.append(
             f"Per data set, {better} of {len(tested)} comparisons are better and {worse} worse "
-            "after Holm over all of them."
-        )
-    clear = tested[tested["verdict"].isin(["better", "worse"])]
-    lost = int((clear["t_p_holm"] > settings.alpha).sum())
-    if lost:
-        lines.append(
-            f"{lost} of these {count(len(clear), 'result')} per data set would not stand by the "
-            "corrected t-test, which allows for overlapping splits."
+            "after Holm over all of them, by a test that allows for overlapping splits."
         )
     return lines
 
@@ -255,7 +269,7 @@ def _nothing_to_compare(records: pd.DataFrame) -> str:
     arms = sorted(records["arm"].unique())
     if len(arms) == 1:
         return f"The study has one arm, {arms[0]}: there is nothing to compare it with."
-    if not set(records["penalty"]) - set(BASES):
+    if not set(records["penalty"]) - set(NOT_SMOOTH):
         return f"The study has no smooth arm, only {and_list(arms)}: there is nothing to judge."
     if not set(records["penalty"]) & set(BASES):
         return (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from smoothray_analysis.arms import BASES
+from smoothray_analysis.arms import NOT_SMOOTH
 
 SYMBOLIC = (
     "AFP", "AFP_FE", "AIFeynman", "BSR", "DSR", "EPLEX", "FEAT", "FFX", "GP-GOMEA", "ITEA",
@@ -50,7 +50,7 @@ def beside_srbench(arms: pd.DataFrame) -> pd.DataFrame:
         for row in ours.to_dict("records")
     ]  # fmt: skip
     for (student, dataset), arms_here in ours.groupby(["student", "dataset"]):
-        smooth = arms_here[~arms_here["penalty"].isin(BASES)].dropna(subset="student_r2_val")
+        smooth = arms_here[~arms_here["penalty"].isin(NOT_SMOOTH)].dropna(subset="student_r2_val")
         if len(smooth):
             top = smooth.sort_values("student_r2_val").iloc[-1]
             rows.append((student, dataset, "here", BEST_SMOOTH, top["arm"], top["student_r2_test"],

@@ -1,7 +1,7 @@
-"""Two choices, both on validation rows alone: one formula from each front, one strength of each penalty.
+"""One formula from each front, chosen on validation rows alone; `strengths` chooses among a penalty's.
 
-The functions that choose are handed the columns VISIBLE and VISIBLE_STRENGTH and nothing else, so that
-test scores cannot move a choice. They enter afterwards, with the chosen rows.
+The functions that choose are handed the columns VISIBLE (`strengths.VISIBLE_STRENGTH`) and nothing else, so
+that test scores cannot move a choice. They enter afterwards, with the chosen rows.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-FAMILY = ["dataset", "student", "penalty", "augment", "ensemble"]
-"""What one strength is chosen for."""
+from smoothray_analysis.strengths import FAMILY, at_chosen_strength, choose_strengths
+
+__all__ = ["FAMILY", "Rule", "at_chosen_strength", "choose_members", "choose_strengths", "reselect"]
 
 VISIBLE = (
     "record", "complexity", "native", "val_loss_accuracy", "val_error_accuracy",
     "val_loss_fidelity", "val_error_fidelity",
 )  # fmt: skip
-VISIBLE_STRENGTH = (*FAMILY, "strength", "trial", "status", "student_r2_val")
 TAKEN = {
     "complexity": "complexity",
     "complexity_standard": "complexity_standard",
@@ -75,16 +75,12 @@ def choose_members(fronts: pd.DataFrame, rule: Rule) -> pd.Series:
     not finite for any allowed member, the record is left out. Without a teacher accuracy chooses. A member
     that is marked unsafe (a column that may lack) is left out where its record has others.
     """
-    seen = _safe(fronts)[list(VISIBLE)]
+    seen = safe_members(fronts)[list(VISIBLE)]
     if rule.aim == "native":
         seen = seen[seen["native"].astype(bool)].drop_duplicates("record")
         return pd.Series(seen.index, index=seen["record"])
-    loss = seen[f"val_loss_{rule.aim}"].astype(float)
-    error = seen[f"val_error_{rule.aim}"].astype(float)
-    # The direct fit has no teacher to be close to: its formulas are chosen by accuracy under every rule.
-    taught = loss.notna().groupby(seen["record"]).transform("any")
-    loss = loss.where(taught, seen["val_loss_accuracy"].astype(float))
-    error = error.where(taught, seen["val_error_accuracy"].astype(float))
+    loss = val_loss(seen, rule.aim)
+    error = val_loss(seen, rule.aim, "error")
     allowed = np.isfinite(loss)
     if rule.nodes is not None:
         allowed &= seen["complexity"] <= rule.nodes
@@ -105,7 +101,18 @@ def choose_members(fronts: pd.DataFrame, rule: Rule) -> pd.Series:
     return pd.Series(near.index, index=near["record"])
 
 
-def _safe(fronts: pd.DataFrame) -> pd.DataFrame:
+def val_loss(fronts: pd.DataFrame, aim: str, what: str = "loss") -> pd.Series:
+    """Each member's validation loss (or "error") against the labels ("accuracy") or the teacher ("fidelity").
+
+    The direct fit has no teacher to be close to: its formulas are chosen by accuracy under every rule.
+    """
+    loss = fronts[f"val_loss_{aim}"].astype(float)
+    own = fronts[f"val_{what}_{aim}"].astype(float)
+    taught = loss.notna().groupby(fronts["record"]).transform("any")
+    return own.where(taught, fronts[f"val_{what}_accuracy"].astype(float))
+
+
+def safe_members(fronts: pd.DataFrame) -> pd.DataFrame:
     """The members without those that are unsafe, but for records that have no others."""
     if "unsafe" not in fronts:
         return fronts
@@ -154,39 +161,3 @@ def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.Data
         result.loc[lost, "reason"] = f"no formula of the front is allowed by the rule '{rule}'"
     result["selection"] = str(rule)
     return result
-
-
-def choose_strengths(records: pd.DataFrame, per_trial: bool = False) -> pd.DataFrame:
-    """For each FAMILY, and each trial if wanted, the strength with the best validation R².
-
-    records: a row a trial with the columns VISIBLE_STRENGTH; others are not looked at. The median over
-    the trials that finished decides, among the strengths with the most trials recorded, finished or not; of
-    equally good strengths the smaller is taken, and one without any finished trial only where there is
-    no other.
-
-    Returns a row a choice: FAMILY, `trial` if per_trial, `strength` (nan where there is none) and
-    `score`, the median validation R².
-    """
-    seen = records[list(VISIBLE_STRENGTH)]
-    # An arm that a race stopped has few trials, and may lead them by luck.
-    arm = seen.groupby([*FAMILY, "strength"], dropna=False)["trial"].transform("nunique")
-    most = arm.groupby([seen[name] for name in FAMILY]).transform("max")
-    seen = seen[arm == most]
-    unit = [*FAMILY, "trial"] if per_trial else FAMILY
-    score = seen["student_r2_val"].astype(float).where(seen["status"] == "ok")
-    table = seen.assign(score=score).groupby([*unit, "strength"], dropna=False)["score"].median()
-    ordered = table.reset_index().sort_values(
-        ["score", "strength"], ascending=[False, True], kind="stable"
-    )
-    return ordered.drop_duplicates(unit).sort_values(unit).reset_index(drop=True)
-
-
-def at_chosen_strength(records: pd.DataFrame, per_trial: bool = False) -> pd.DataFrame:
-    """The records at the chosen strength of their FAMILY, failed ones included; their index is kept."""
-    chosen = choose_strengths(records, per_trial)
-    unit = [*FAMILY, "trial"] if per_trial else FAMILY
-    keys = chosen[[*unit, "strength"]].rename(columns={"strength": "chosen_strength"})
-    # A left join keeps the records' order, hence their index.
-    merged = records[unit].merge(keys, on=unit, how="left")["chosen_strength"].to_numpy(float)
-    own = records["strength"].to_numpy(float)
-    return records[(own == merged) | (np.isnan(own) & np.isnan(merged))]

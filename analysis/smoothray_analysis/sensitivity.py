@@ -1,21 +1,29 @@
-"""Does the verdict depend on how formulas and strengths were chosen?"""
+"""Does the verdict depend on how formulas and strengths were chosen, failures counted, and sameness drawn?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
-from smoothray_analysis.arms import BASE_NAMES, several_students, who
-from smoothray_analysis.comparisons import Settings, over_datasets, per_dataset
-from smoothray_analysis.narrative import LEVEL, one_or_all
-from smoothray_analysis.selection import Rule, at_chosen_strength, reselect
+from smoothray_analysis.arms import BASE_NAMES, completed, several_students, who
+from smoothray_analysis.comparisons import SCORE, Settings, compare, equivalence, unexplained
+from smoothray_analysis.endpoints import ACCURACY
+from smoothray_analysis.narrative import LEVEL, SMALL, one_or_all
+from smoothray_analysis.selection import Rule, reselect
+from smoothray_analysis.strengths import FIXED, OTHERS, TRIAL, Choice, choice_for
 from smoothray_analysis.text import and_list
 
 RULES = ("fidelity", "accuracy", "accuracy-best", "accuracy<=15")
-PER_TRIAL = "strength per trial"
-OVERALL = "strength over trials"
+VARIANTS = {
+    TRIAL: "strength per trial",
+    OTHERS: "strength from other data sets",
+    FIXED: "fixed strengths",
+}
+FAILED = "failed fits as the worst"
+ROPES = ((False, 0.005), (False, 0.01), (False, 0.02), (True, 0.02), (True, 0.05), (True, 0.1))
+"""Regions of practical equivalence: whether a part of 1 - R², and up to which difference."""
 COLUMNS = ["student", "arm", "base", "datasets", "difference", "p_holm", "verdict"]
 
 
@@ -26,29 +34,74 @@ def sensitivity(
     rules: Sequence[str],
     settings: Settings,
 ) -> pd.DataFrame:
-    """The named comparisons under each selection rule, and with strengths chosen the other way.
+    """The named comparisons under each selection rule, with strengths chosen the other way, and with failed
+    fits counted as the worst of their data set.
 
-    recorded: a row a trial, as recorded; chosen: the same, formulas as the report's own rule chose them.
-    fronts: `Records.fronts()`. The last variant keeps that rule and chooses strengths for each trial by
-    itself, or, where settings.per_trial does so already, for all trials together.
+    recorded: a row a trial, as recorded; chosen: the same, formulas as the report's own rule chose them,
+    which the last variants keep. fronts: `Records.fronts()`. Strengths are chosen for each trial by itself
+    where the report has them from other data sets, and the other way round, if the records allow that.
 
     Returns a row a comparison and variant: `variant`, COLUMNS. The verdict is over the data sets, or on the
     only one.
     """
-    settings = replace(settings, resamples=0)
+    choice = choice_for(chosen, settings.strengths, settings.fixed)
     tables = []
     for rule in rules:
         reselected = reselect(recorded, fronts, Rule.of(rule))
-        tables.append(_results(reselected, settings).assign(variant=rule))
-    other = replace(settings, per_trial=not settings.per_trial)
-    tables.append(_results(chosen, other).assign(variant=PER_TRIAL if other.per_trial else OVERALL))
+        tables.append(_results(reselected, settings, choice).assign(variant=rule))
+    other = choice_for(chosen, OTHERS if choice.rule == TRIAL else TRIAL)
+    if other.rule != choice.rule:
+        tables.append(_results(chosen, settings, other).assign(variant=VARIANTS[other.rule]))
+    if (chosen["status"] != "ok").any():
+        worst = failed_as_worst(chosen)
+        tables.append(_results(worst, settings, choice).assign(variant=FAILED))
+    if not tables:
+        return pd.DataFrame(columns=["variant", *COLUMNS])
     return pd.concat(tables, ignore_index=True)[["variant", *COLUMNS]]
 
 
-def _results(records: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    table, differences = per_dataset(at_chosen_strength(records, settings.per_trial), settings)
-    rows = one_or_all(table, over_datasets(table, differences, settings))
-    return pd.DataFrame(rows, columns=COLUMNS)
+def _results(records: pd.DataFrame, settings: Settings, choice: Choice) -> pd.DataFrame:
+    compared = compare(completed(records), settings, choice)
+    table, over = compared.per_dataset, compared.over_datasets
+    if len(over):
+        table, over = (part[part["endpoint"] == ACCURACY.name] for part in (table, over))
+    return pd.DataFrame(one_or_all(table, over), columns=COLUMNS)
+
+
+def failed_as_worst(records: pd.DataFrame) -> pd.DataFrame:
+    """The records with failed fits as finished ones, whose R² on validation and test rows are the lowest that
+    any fit of the student has on the data set. A data set without any finished fit keeps its failed ones."""
+    failed = records["status"] != "ok"
+    result = records.copy()
+    place = [records["student"], records["dataset"]]
+    for name in ("student_r2_val", SCORE):
+        scores = records[name].astype(float).where(~failed)
+        result[name] = scores.where(~failed, scores.groupby(place).transform("min"))
+    result["status"] = records["status"].mask(failed & result[SCORE].notna(), "ok")
+    return result
+
+
+def over_ropes(per_dataset: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """How sure it is that arms are practically the same in test R², for each of ROPES.
+
+    per_dataset: of `verdict.Evidence`. Returns a row a comparison and region: student, arm, base, `rope`,
+    `relative` (whether a part of what the base leaves unexplained), `worse`, `same`, `better`
+    (probabilities), and `within`: whether the interval says the same too.
+    """
+    rows: list[dict[str, Any]] = []
+    if per_dataset.empty:
+        return pd.DataFrame()
+    for (student, arm, base), group in per_dataset.groupby(["student", "arm", "base"], sort=False):
+        usable = group[group["pairs"] > 0]
+        d = usable["difference"].to_numpy(float)
+        for is_part, rope in ROPES:
+            scaled = d / unexplained(usable) if is_part else d
+            likely, within = equivalence(scaled, rope, settings)[2:]
+            rows.append(
+                {"student": student, "arm": arm, "base": base, "rope": rope, "relative": is_part,
+                 **likely._asdict(), "within": within}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
@@ -62,7 +115,7 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     both = others.merge(main[[*key, "verdict"]], on=key, suffixes=("", "_main"))
     both = both[(both["verdict"] != "no pairs") & (both["verdict_main"] != "no pairs")]
     tried = and_list(list(dict.fromkeys(others["variant"])))
-    if len(both) and (both[["verdict", "verdict_main"]] == "power is small").all(axis=None):
+    if len(both) and both[["verdict", "verdict_main"]].isin(SMALL).all(axis=None):
         return [
             f"However formulas and strengths are chosen ({tried}), there are too few data to tell."
         ]
@@ -88,11 +141,12 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
 
 
 def _kind(verdict: str) -> str:
-    return "level" if verdict in LEVEL else verdict
+    return "level" if verdict in LEVEL else SMALL[0] if verdict in SMALL else verdict
 
 
 def _said(verdict: str) -> str:
     return {
-        "power is small": "not shown (power is small)",
+        **dict.fromkeys(SMALL, "not shown (power is small)"),
+        "unequal budgets": "not judged, for unequal budgets,",
         "no clear difference": "not clearly different",
     }.get(verdict, verdict)

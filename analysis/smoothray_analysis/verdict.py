@@ -8,10 +8,11 @@ from itertools import combinations
 
 import pandas as pd
 
-from smoothray_analysis.arms import arm_names
-from smoothray_analysis.comparisons import SCORE, Settings, over_datasets, per_dataset
+from smoothray_analysis.arms import arm_names, completed
+from smoothray_analysis.comparisons import SCORE, Settings, compare
+from smoothray_analysis.endpoints import ACCURACY
 from smoothray_analysis.narrative import verdict_lines
-from smoothray_analysis.selection import FAMILY, Rule, at_chosen_strength, reselect
+from smoothray_analysis.selection import Rule, reselect
 from smoothray_analysis.statistics.effects import iqm, stratified_iqm
 from smoothray_analysis.statistics.over_datasets import (
     complete,
@@ -20,7 +21,10 @@ from smoothray_analysis.statistics.over_datasets import (
     mean_ranks,
     wilcoxon_holm,
 )
+from smoothray_analysis.strengths import FAMILY, Choice, at_chosen_strength, choice_for
 
+MOST_FAILED = 0.1
+"""Of more failed trials than this a cell of unpaired tables stays empty: those that finished may be easy."""
 MEDIANS = (
     "teacher_r2_test", "fidelity_test", SCORE, "student_r2_val", "complexity", "complexity_standard",
     "alignment",
@@ -31,24 +35,29 @@ MEDIANS = (
 class Evidence:
     """What a study says. Frames are empty where there is nothing to compare.
 
-    rule: what chose the formulas. lines: the verdict in plain English, the most important first.
+    rule: what chose the formulas. choice: how strengths were chosen. lines: the verdict in plain English, the
+    most important first.
     chosen: the records at their chosen strengths, with `arm`.
     arms: a row per student, data set and arm: strength, trials, failed, `iqm` and medians.
-    per_dataset, differences, over_datasets: as `comparisons` documents.
-    scores: a row per student and data set, a column per arm: median test R².
-    ranks: `student`, `arm`, `mean_rank`, `datasets`, `critical_difference`; best first.
-    friedman: a row a student. pairwise: `over_datasets.wilcoxon_holm` of each student.
-    iqm: `student`, `arm`, `iqm`, `low`, `high` over all trials on the data sets that are ranked.
-    failures: a row per student, data set and arm at all its strengths, with `trials` and `failed`.
+    endpoints: `comparisons.Comparisons.over_datasets`, all endpoints; over_datasets: those rows of the
+    primary one, test R²; per_dataset, differences: as `comparisons` documents, of the primary one. scores: a
+    row per student and data set, a column per arm: median test R² over the trials that all arms finished;
+    empty where more than MOST_FAILED of an arm's trials failed. ranks: `student`, `arm`, `mean_rank`,
+    `datasets`, `critical_difference`; best first. friedman: a row a student. pairwise:
+    `over_datasets.wilcoxon_holm` of each student. iqm: `student`, `arm`, `iqm`, `low`, `high` over all trials
+    on the data sets that are ranked. failures: a row per student, data set and arm at all its strengths, with
+    `trials` and `failed`.
     """
 
     rule: str
     settings: Settings
+    choice: Choice
     lines: tuple[str, ...]
     chosen: pd.DataFrame
     arms: pd.DataFrame
     per_dataset: pd.DataFrame
     differences: pd.DataFrame
+    endpoints: pd.DataFrame
     over_datasets: pd.DataFrame
     scores: pd.DataFrame
     ranks: pd.DataFrame
@@ -71,7 +80,7 @@ def evidence(
     records: a row a trial (`loading.Records.frame`). fronts: `Records.fronts()`, needed for a `rule` other
     than the recorded one. warnings: what loading warned of; they end the lines.
 
-    Raises ValueError: no records, or a rule without fronts.
+    Raises ValueError: no records, a rule without fronts, or strengths that cannot be chosen as asked.
     """
     settings = settings or Settings()
     if records.empty:
@@ -84,27 +93,50 @@ def evidence(
     else:
         used = records["selection"].dropna() if "selection" in records else pd.Series(dtype=object)
         name = ", ".join(sorted(map(str, used.unique()))) or "as recorded"
+    records = completed(records)
     records = records.assign(arm=arm_names(records))
-    chosen = at_chosen_strength(records, settings.per_trial)
-    table, differences = per_dataset(chosen, settings)
-    over = over_datasets(table, differences, settings)
-    good = chosen[(chosen["status"] == "ok") & chosen[SCORE].notna()]
-    scores = good.pivot_table(
-        index=["student", "dataset"], columns="arm", values=SCORE, aggfunc="median"
-    )
+    choice = choice_for(records, settings.strengths, settings.fixed)
+    chosen = at_chosen_strength(records, choice)
+    compared = compare(records, settings, choice)
+    table, over = (_primary(frame) for frame in (compared.per_dataset, compared.over_datasets))
+    whole, scores = _complete_trials(chosen)
     failures = _failures(records)
+    good = chosen[chosen["status"].eq("ok") & chosen[SCORE].notna()]
     ranks, tests, pairwise = _between_arms(scores, good, settings)
     ranked = {(student, name) for student in scores.index.get_level_values("student").unique()
               for name in complete(_used(scores.loc[student])).index}  # fmt: skip
-    shared = good.loc[
-        [pair in ranked for pair in zip(good["student"], good["dataset"], strict=True)]
+    shared = whole.loc[
+        [pair in ranked for pair in zip(whole["student"], whole["dataset"], strict=True)]
     ]
-    lines = verdict_lines(records, table, over, failures, settings, warnings)
+    lines = verdict_lines(
+        records, table, compared.over_datasets, failures, settings, choice, warnings
+    )
     return Evidence(
-        rule=name, settings=settings, lines=lines, chosen=chosen, arms=_arms(chosen),
-        per_dataset=table, differences=differences, over_datasets=over, scores=scores, ranks=ranks,
-        friedman=tests, pairwise=pairwise, iqm=_iqms(shared, settings), failures=failures,
+        rule=name, settings=settings, choice=choice, lines=lines, chosen=chosen, arms=_arms(chosen),
+        per_dataset=table, differences=compared.differences, endpoints=compared.over_datasets,
+        over_datasets=over, scores=scores, ranks=ranks, friedman=tests, pairwise=pairwise,
+        iqm=_iqms(shared, settings), failures=failures,
     )  # fmt: skip
+
+
+def _primary(frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    return frame[frame["endpoint"] == ACCURACY.name].reset_index(drop=True)
+
+
+def _complete_trials(chosen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The trials of each student and data set that all its arms finished, and their median test R² as a table
+    of arms; an arm of which more than MOST_FAILED failed there is left out of both."""
+    good = chosen["status"].eq("ok") & chosen[SCORE].notna()
+    place = ["student", "dataset"]
+    failed = (~good).groupby([chosen[name] for name in (*place, "arm")]).transform("mean")
+    kept = chosen[good & (failed <= MOST_FAILED)]
+    arms = kept.groupby(place)["arm"].transform("nunique")
+    whole = kept[kept.groupby([*place, "trial"])["arm"].transform("nunique") == arms]
+    scores = whole.pivot_table(index=place, columns="arm", values=SCORE, aggfunc="median")
+    wanted = pd.MultiIndex.from_frame(chosen[place].drop_duplicates().sort_values(place))
+    return whole, scores.reindex(index=wanted, columns=sorted(chosen["arm"].unique()))
 
 
 def _arms(chosen: pd.DataFrame) -> pd.DataFrame:

@@ -186,9 +186,9 @@ def summary_table(summary: pd.DataFrame) -> Table:
 
 
 LEGEND = (
-    "arm: each penalty at its best strength λ, chosen on validation rows\n"
-    "teacher, R²: against the labels; fidelity: formula against teacher\n"
-    "beats: trials in which the formula beats plain distillation (none)"
+    "arm: each penalty at strengths λ that validation rows chose (on the other data sets or, of few, by "
+    "trial)\nteacher, R²: against the labels; fidelity: formula against teacher\nbeats: trials in which the "
+    "formula beats plain distillation (none)"
 )
 
 

@@ -21,17 +21,19 @@ from smoothray.study.study import load_study, study_file, study_name
 
 
 def report(
-    study: str, folder: Path | None = None, rule: str | None = None, per_trial: bool = False
+    study: str, folder: Path | None = None, rule: str | None = None, strengths: str = "others"
 ) -> Path:
     """Write a study's report, print its verdict and log it to the study's experiment; the page's path.
 
     study: a study's file or name, or a Parquet file of records, whose report goes to no experiment.
+    strengths: how they are chosen, "others", "trial" or fixed ones as "lipschitz=0.1,jacobian=0.01".
 
     Raises StudyError for anything that the user can mend, before anything is written.
     """
     from smoothray_analysis.comparisons import Settings
     from smoothray_analysis.loading import RecordsError, load_parquet
     from smoothray_analysis.selection import Rule
+    from smoothray_analysis.strengths import StrengthError
 
     try:
         chosen = None if rule is None else Rule.of(rule)
@@ -39,7 +41,9 @@ def report(
         raise StudyError(f"--selection: {error}") from None
     from_file = study.endswith(".parquet")
     name = Path(study).stem if from_file else study_name(study)
-    parts = ["report", (rule or "").replace("<=", "-at-most-"), "per-trial" * per_trial]
+    way, fixed = _strengths(strengths)
+    chosen_how = {"others": "", "trial": "per-trial"}.get(way, strengths.replace(",", "-"))
+    parts = ["report", (rule or "").replace("<=", "-at-most-"), chosen_how]
     label = "-".join(filter(None, parts))
     folder = folder or Path(f"{name}-{label}")
     if folder.exists() and not folder.is_dir():
@@ -54,9 +58,11 @@ def report(
             from smoothray_analysis.report import write_report
 
             written = write_report(
-                records, name, folder, rule=chosen, settings=Settings(per_trial=per_trial),
+                records, name, folder, rule=chosen, settings=Settings(strengths=way, fixed=fixed),
                 about=_about(study, identity), say=status.update,
             )  # fmt: skip
+        except StrengthError as error:
+            raise StudyError(f"--strengths: {error}") from None
         except RecordsError as error:
             raise StudyError(str(error)) from None
         except OSError as error:
@@ -68,6 +74,24 @@ def report(
         out.print(line, markup=False, soft_wrap=True)
     say(f"wrote {written.page} and {len(written.files) - 1} files of figures and tables beside it")
     return written.page
+
+
+def _strengths(text: str) -> tuple[str, dict[str, float]]:
+    """The way to choose strengths, and fixed ones by penalty. Raises StudyError."""
+    if text in ("others", "trial"):
+        return text, {}
+    fixed = {}
+    for part in text.split(","):
+        penalty, sign, value = part.partition("=")
+        try:
+            fixed[penalty.strip()] = float(value)
+        except ValueError:
+            sign = ""
+        if not sign:
+            raise StudyError(
+                f"--strengths takes others, trial, or fixed ones as lipschitz=0.1,jacobian=0.01, not '{text}'"
+            )
+    return "fixed", fixed
 
 
 @contextmanager

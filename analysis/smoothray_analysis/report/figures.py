@@ -10,7 +10,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smoothray_analysis.arms import BASE_NAMES, BASES, PLAIN, by_baseline
+from smoothray_analysis.arms import BASE_NAMES, PLAIN, by_baseline
 from smoothray_analysis.plots import (
     alignment_plot,
     forest_plot,
@@ -56,22 +56,24 @@ def _of_student(
         return frame[frame["student"] == student] if len(frame) else frame
 
     table, over = mine(ev.per_dataset), mine(ev.over_datasets)
-    for base in BASES:
+    for base in BASE_NAMES:
         if len(table) and len(part := table[table["base"] == base]):
             yield (
                 f"forest_{base}", "differences",
-                f"Differences from {BASE_NAMES[base]}: median of the paired differences over the trials "
-                f"with its 95 % bootstrap interval (from {FEW} pairs on); the last line is the median over "
-                f"the data sets. Filled: significant after Holm. Grey: within ±{ev.settings.rope:g} R², "
-                "practically the same. Arrows: beyond the axis.",
+                f"Differences from {BASE_NAMES[base]}: median of the paired differences over the trials, "
+                f"with a 95 % interval that allows for overlapping splits (from {FEW} pairs on); the last "
+                "line is the median over the data sets with its bootstrap interval. Filled: significant "
+                f"after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Arrows: beyond "
+                "the axis.",
                 partial(forest_plot, part, over[over["base"] == base], base, ev.settings.rope, look),
             )  # fmt: skip
     scores = ev.scores[ev.scores.index.get_level_values("student") == student].droplevel("student")
-    if scores.shape[1] > 1:
+    if _ordered(scores).shape[1] > 1:
         yield (
             "heat", "differences",
-            "Median test R² of each arm at its chosen strength; bold: the best of the row; the darker, the "
-            "nearer to it (white: 0.1 or more behind).",
+            "Median test R² of each arm at its chosen strength, over the trials that all arms finished; "
+            "bold: the best of the row; the darker, the nearer to it (white: 0.1 or more behind). A dash: "
+            "more than a tenth of the arm's trials failed there.",
             partial(heat_plot, _ordered(scores)),
         )  # fmt: skip
     ranks = mine(ev.ranks)
@@ -88,9 +90,9 @@ def _of_student(
     if len(searched):
         yield (
             "strengths", "strengths",
-            "The formula's median test R² against the penalty's strength; rings: the strength that "
-            "validation rows chose over all trials; lines across: the direct fit and plain distillation. "
-            "A panel ends 0.5 below its best point.",
+            "The formula's median test R² against the penalty's strength; rings: the strength that was "
+            "chosen, or chosen most often where that was for each trial; lines across: the direct fit and "
+            "plain distillation. A panel ends 0.5 below its best point.",
             partial(strength_plot, searched, _levels(scores), look),
         )  # fmt: skip
         changes = mine(findings.over_strengths)

@@ -21,7 +21,8 @@ from smoothray_analysis.mechanism import (
 from smoothray_analysis.narrative import one_or_all
 from smoothray_analysis.published import beside_srbench
 from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
-from smoothray_analysis.sensitivity import RULES, sensitivity, sensitivity_lines
+from smoothray_analysis.sensitivity import RULES, over_ropes, sensitivity, sensitivity_lines
+from smoothray_analysis.sizes import at_matched_sizes
 from smoothray_analysis.verdict import Evidence, evidence
 
 MEMBERS = tuple(dict.fromkeys([*VISIBLE[1:], *TAKEN]))
@@ -33,8 +34,9 @@ class Findings:
 
     records: a row a trial, with `arm`, formulas as the rule chose them. evidence: with its verdict; lines:
     the verdict, and whether it depends on the choices. results: of `narrative.one_or_all`, as a frame.
-    sensitivity: of `sensitivity.sensitivity`. curves, over_strengths, alignment, alignment_over, mechanism:
-    as the module `mechanism` documents. fronts, formulas: of `formulas`. srbench: of `published`.
+    sensitivity, ropes: of `sensitivity`. sizes: of `sizes.at_matched_sizes`. curves, over_strengths,
+    alignment, alignment_over, mechanism: as the module `mechanism` documents. fronts, formulas: of
+    `formulas`. srbench: of `published`.
     """
 
     records: pd.DataFrame
@@ -42,6 +44,8 @@ class Findings:
     lines: tuple[str, ...]
     results: pd.DataFrame
     sensitivity: pd.DataFrame
+    ropes: pd.DataFrame
+    sizes: pd.DataFrame
     curves: pd.DataFrame
     over_strengths: pd.DataFrame
     alignment: pd.DataFrame
@@ -74,19 +78,26 @@ def find(
     say("comparing ways of choosing")
     # The report's own rule is not tried again, if all formulas were chosen by it.
     others = [name for name in rules if name != ev.rule]
-    other = pd.DataFrame()
+    other = sizes = pd.DataFrame()
     if len(results):
         other = sensitivity(records.frame, frame, members, others, settings)
+        aim = rule.aim if rule is not None else ev.rule
+        sizes = at_matched_sizes(
+            frame, members, "fidelity" if "fidelity" in aim else "accuracy", settings
+        )
     say("looking for reasons")
-    curves = against_strength(frame)
-    correlations = alignment_correlations(frame)
+    # Restarts are candidates to choose from; what a strength does is asked of the first of each arm.
+    first = frame[frame["restart"] == 0]
+    curves = against_strength(first)
+    correlations = alignment_correlations(first)
     whole = alignment_over_datasets(correlations, settings.resamples, settings.seed)
     trials = median_trials(ev.chosen, ev.arms)
     fronts = fronts_of(trials, records, rule)
     return Findings(
         records=frame, evidence=ev,
-        lines=(ev.lines[0], *sensitivity_lines(results, other), *ev.lines[1:]),
-        results=results, sensitivity=other, curves=curves,
+        lines=(*ev.lines[:2], *sensitivity_lines(results, other), *ev.lines[2:]),
+        results=results, sensitivity=other, ropes=over_ropes(ev.per_dataset, settings),
+        sizes=sizes, curves=curves,
         over_strengths=over_strengths(curves), alignment=correlations,
         alignment_over=whole, fronts=fronts, formulas=best_formulas(fronts, ev.chosen),
         srbench=beside_srbench(ev.arms), mechanism=mechanism_lines(curves, whole),

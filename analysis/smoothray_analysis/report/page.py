@@ -21,9 +21,15 @@ from smoothray_analysis.report.tables import Table
 from smoothray_analysis.report.wide import sensitivity_wide, srbench_wide
 from smoothray_analysis.report.words import words
 from smoothray_analysis.statistics.effects import FEW
+from smoothray_analysis.strengths import FIXED, OTHERS, TRIAL
 from smoothray_analysis.text import count, plain_number
 from smoothray_analysis.versions import made_with
 
+CHOSEN = {
+    OTHERS: "of each data set on the others",
+    TRIAL: "for each trial by itself",
+    FIXED: "before the study",
+}
 PARTS = ("differences", "ranks", "strengths", "mechanism", "formulas")
 
 
@@ -96,8 +102,7 @@ def _facts(findings: Findings) -> list[tuple[str, str]]:
         ("fits", f"{len(records):,}" + (f", {failed:,} failed" if failed else "")),
         ("student", ", ".join(sorted(records["student"].unique()))),
         ("formulas chosen by", findings.evidence.rule),
-        ("strengths chosen", "for each trial" if findings.evidence.settings.per_trial
-         else "for each data set, over its trials"),
+        ("strengths chosen", CHOSEN[findings.evidence.choice.rule]),
     ]  # fmt: skip
 
 

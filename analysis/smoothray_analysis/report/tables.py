@@ -51,22 +51,62 @@ def tables(findings: Findings) -> dict[str, Table]:
         _table(
             "comparisons",
             "Each smooth arm against each baseline, the data set as the unit: median of the data sets' "
-            "median paired differences in test R².",
+            "median paired differences in test R². Surely +/−: data sets that are better or worse by their "
+            "own test; would show: the smallest difference that would have been found, as the clearest of "
+            "all, with a power of .8.",
             findings.results.drop(columns=["who", "one"], errors="ignore"),
             {**student, "arm": text("arm"), "against": text("base")},
             {
                 "data sets": whole("datasets"), **difference, "+/=/−": counts,
                 "nodes": lambda row: f"{row['nodes']:.0f} / {row['base_nodes']:.0f}", **verdict,
+                "surely +/−": _surely, "would show": number("detectable"),
                 "better / same / worse": lambda row: " / ".join(
                     digits_text(row[f"probably_{name}"], 2) for name in ("better", "same", "worse")
                 ),
             },
         ),
         _table(
+            "endpoints",
+            "Every comparison by every endpoint, one family: Holm is over all of them but the placebo's, "
+            "which are by themselves. Better is a higher R² or fidelity, and fewer nodes.",
+            ev.endpoints,
+            {"endpoint": text("endpoint"), **student, "arm": text("arm"), "against": text("base")},
+            {
+                "data sets": whole("datasets"), **difference,
+                "quartiles": lambda row: signed_interval({"low": row["lower"], "high": row["upper"]}),
+                "+/=/−": counts, "p": p_value("p"), **verdict, "would show": number("detectable"),
+            },
+        ),
+        _table(
+            "sizes",
+            "The same comparisons at the same size: test R² of the formula with at most so many nodes that "
+            "validation rows choose, and the mean of that over all sizes (the area under the front, R² "
+            "below 0 counting as 0). Beside the family of endpoints; Holm within each measure.",
+            findings.sizes,
+            {"measure": text("measure"), **student, "arm": text("arm"), "against": text("base")},
+            {
+                "data sets": whole("datasets"), **difference, "+/=/−": counts, "p": p_value("p"),
+                "after Holm": p_value("p_holm"),
+            },
+        ),
+        _table(
+            "ropes",
+            "How sure it is that arms are practically the same in test R², for other regions that count as "
+            "the same: differences up to so much R², or up to so much of what the base leaves unexplained, "
+            "1 − R². Within: the interval of the median lies in the region, and the probability is 95 % or "
+            "more.",
+            findings.ropes,
+            {**student, "arm": text("arm"), "against": text("base"), "region": _region},
+            {
+                "better": number("better", 2), "same": number("same", 2), "worse": number("worse", 2),
+                "within": lambda row: "yes" if row["within"] else "no",
+            },
+        ),
+        _table(
             "per_dataset",
             "The same on each data set, paired over its trials. A12: probability that a trial of the arm "
-            "beats one of the base; r: rank-biserial correlation of the pairs; corrected t: p of the "
-            "check for overlapping splits.",
+            "beats one of the base; r: rank-biserial correlation of the pairs. Interval and p: of the "
+            "trimmed mean, corrected for overlapping splits.",
             ev.per_dataset,
             {"data set": text("dataset"), **student, "arm": text("arm"), "against": text("base")},
             {
@@ -74,7 +114,6 @@ def tables(findings: Findings) -> dict[str, Table]:
                 "base": number("base_median"), "nodes": number("nodes", 0), **difference,
                 "+/=/−": counts, "A12": number("a12", 2),
                 "r": number("rank_biserial", 2), "p": p_value("p"), **verdict,
-                "corrected t": p_value("t_p_holm"),
             },
         ),
         _table(
@@ -92,8 +131,9 @@ def tables(findings: Findings) -> dict[str, Table]:
         ),
         _table(
             "ranks",
-            "Mean ranks over the data sets that every arm has (1 is best), and the interquartile mean "
-            "(IQM) of test R² over all trials on them with its stratified bootstrap interval.",
+            "Mean ranks over the data sets that every arm has (1 is best), and the interquartile mean (IQM) "
+            "of test R² over all trials on them with its stratified bootstrap interval, which knows the "
+            "scatter between trials alone. Trials are those that every arm finished.",
             _ranks(ev.ranks, ev.iqm),
             {**student, "arm": text("arm")},
             {
@@ -125,8 +165,8 @@ def tables(findings: Findings) -> dict[str, Table]:
         ),
         _table(
             "variants",
-            "The same comparisons under other rules of choosing formulas, and with strengths chosen the "
-            "other way.",
+            "The same comparisons under other rules of choosing formulas, with strengths chosen the other "
+            "way, and with failed fits counted as the worst of their data set.",
             findings.sensitivity,
             {**student, "arm": text("arm"), "against": text("base"), "chosen by": text("variant")},
             {
@@ -234,6 +274,14 @@ def _measure(row: dict[Any, Any]) -> str:
         "change_log_jacobian": "log10 of the teacher's mean squared Jacobian",
     }
     return names[row["measure"]]
+
+
+def _surely(row: dict[Any, Any]) -> str:
+    return f"{row['surely_better']:.0f}/{row['surely_worse']:.0f}"
+
+
+def _region(row: dict[Any, Any]) -> str:
+    return f"{row['rope']:g} of 1 − R²" if row["relative"] else f"{row['rope']:g} R²"
 
 
 def _method(row: dict[Any, Any]) -> str:

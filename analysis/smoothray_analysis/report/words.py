@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from smoothray_analysis.arms import PLAIN, by_baseline
+from smoothray_analysis.arms import PLAIN, TO_THE_END, by_baseline
 
 WORDS = {
     "teacher": "a neural network that is trained on the data. A formula is then fitted to what it predicts, "
@@ -19,6 +19,8 @@ PENALTIES = {
     "direct": "no teacher: the formula is fitted to the data.",
     "none": "plain distillation: the teacher is trained without a penalty.",
     "jacobian": "the teacher is trained to have small slopes at the training rows.",
+    "jacobian_between": "the teacher is trained to have small slopes between the training rows, too.",
+    "placebo": "a penalty too weak to do anything: what is found of it is a false alarm.",
     "lipschitz": "the teacher is trained to have a small bound on its slope, wherever one looks.",
     "lipschitz_sampled": "the teacher is trained to have no steep slope at any training row.",
     "weight_decay": "the teacher is trained to have small weights: a control, which smooths without looking "
@@ -38,6 +40,13 @@ def words(records: pd.DataFrame) -> list[tuple[str, str]]:
     if set(names) - set(PLAIN):
         said.append(
             ("λ", "a penalty's strength; 0 would be none. The larger, the smoother the teacher.")
+        )
+    if records["stopping"].eq(TO_THE_END).any():
+        said.append(
+            (
+                "trained to the end",
+                "the teacher is not stopped early, when validation rows say so, which smooths it too.",
+            )
         )
     if records["augment"].gt(0).any():
         said.append(
