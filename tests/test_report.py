@@ -12,16 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import ARMS, FAST, deliver, loaded, made_up
-from scipy.stats import spearmanr
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
-from smoothray_analysis.mechanism import (
-    against_strength,
-    alignment_correlations,
-    alignment_over_datasets,
-    mechanism_lines,
-    over_strengths,
-)
+from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
 from smoothray_analysis.narrative import one_or_all
 from smoothray_analysis.plots import forest_plot, heat_plot, strength_plot
 from smoothray_analysis.plots.ranks import _cliques
@@ -78,7 +71,7 @@ def test_a_report_has_its_page_figures_and_tables(written):
     names = {file.stem for file in (folder / "figures").iterdir()}
     assert names == {
         "forest_direct", "forest_none", "forest_weight_decay", "heat", "ranks", "strengths", "why",
-        "trade_off", "alignment", "fronts",
+        "trade_off", "profiles", "catastrophes", "associations", "moderators", "fronts",
     }  # fmt: skip
     for name in names:
         assert (folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -95,7 +88,7 @@ def test_the_page_needs_no_network_and_no_script(study, written):
     anchors = re.findall(r'href="#([^"]+)"', page)
     assert anchors and all(f'id="{anchor}"' in page for anchor in anchors)
     assert f": {len(study.frame)} records</li>" in page  # each with the versions that made it
-    assert page.count("<figure") == 10 and page.count("<math") >= 4
+    assert page.count("<figure") == 13 and page.count("<math") >= 4
 
 
 def test_tables_are_whole_as_csv_and_plain_as_latex(study, written):
@@ -208,7 +201,7 @@ def test_a_rule_and_strengths_per_trial_can_be_asked_for(study, tmp_path):
 
 
 def test_changes_against_strength_are_medians_of_paired_differences(study):
-    curves = against_strength(study.frame)
+    curves = against_strength(study.frame, evidence(study.frame, settings=FEW).chosen)
     frame = study.frame
     here = frame[(frame["dataset"] == "d01")]
     arm = here[(here["penalty"] == "jacobian") & (here["strength"] == 0.1)].set_index("trial")
@@ -226,47 +219,17 @@ def test_changes_against_strength_are_medians_of_paired_differences(study):
     mine = mine[mine["strength"] == 0.1]
     part = curves[(curves["arm"] == "jacobian") & (curves["strength"] == 0.1)]
     assert mine["median"].item() == pytest.approx(part["change_student_r2_test"].median())
-    lines = mechanism_lines(curves, pd.DataFrame({"estimate": []}))
-    assert any(line.startswith("jacobian, at the strengths") for line in lines)
+    lines = mechanism_lines(curves)
+    assert any(line.startswith("jacobian, at the chosen strengths") for line in lines)
     assert "is 0.5 times that of plain" in "".join(lines)
 
 
 def test_drawn_strengths_are_put_into_groups(tmp_path):
     drawn = [Arm("jacobian", float(s)) for s in np.geomspace(1e-3, 1, 40)]
     frame = loaded(explained(made_up(2, 2, (Arm("none"), *drawn))), tmp_path).frame
-    whole = over_strengths(against_strength(frame))
+    whole = over_strengths(against_strength(frame, evidence(frame, settings=FEW).chosen))
     assert whole["strength"].nunique() == 6
     assert whole["strength"].between(1e-3, 1).all()
-
-
-def test_alignment_is_correlated_within_trials(tmp_path):
-    records = explained(made_up(6, 10))
-    for record in records:
-        if record["penalty"] != "direct":
-            # Within a trial the more alike the better, between trials the other way round.
-            easy = record["trial"] / 2
-            record["alignment"] = (-1) ** record["trial"] * (np.exp(record["strength"] or 0) + easy)
-            record["student_r2_test"] = 0.1 * easy - np.exp(record["strength"] or 0)
-    table = alignment_correlations(loaded(records, tmp_path).frame)
-    assert (table["rho"] > 0.95).all() and (table["n"] == 40).all()
-    whole = alignment_over_datasets(table, 200)
-    assert whole["estimate"].item() == pytest.approx(table["rho"].median())
-    assert "Alignment in smoothness goes with accuracy" in "".join(
-        mechanism_lines(pd.DataFrame(columns=["student", "chosen", "penalty", "arm"]), whole)
-    )
-
-
-def test_rank_correlation_is_spearmans():
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 5, 40).astype(float), rng.normal(size=40)
-    frame = pd.DataFrame(
-        {"student": "s", "dataset": "d", "trial": np.arange(40) // 2, "penalty": "p", "status": "ok",
-         "alignment": x, "student_r2_test": y}
-    )  # fmt: skip
-    within = -frame.groupby("trial")["alignment"].transform(lambda v: -(v.abs() - v.abs().median()))
-    level = frame["student_r2_test"] - frame.groupby("trial")["student_r2_test"].transform("median")
-    expected = spearmanr(-within, level).statistic
-    assert alignment_correlations(frame)["rho"].item() == pytest.approx(expected)
 
 
 def test_the_best_arm_is_chosen_on_validation_and_its_middle_trial_shown(study):
@@ -553,7 +516,8 @@ def test_changes_never_take_another_base_where_a_trial_failed(tmp_path):
     lost = [failed(r, "no") if (r["penalty"], r["augment"]) == ("none", 0) and r["trial"] < 3 else r
             for r in records]  # fmt: skip
     for mine in (records, lost):
-        curves = against_strength(loaded(mine, tmp_path).frame)
+        frame = loaded(mine, tmp_path).frame
+        curves = against_strength(frame, evidence(frame, settings=FEW).chosen)
         row = curves[curves["arm"] == "jacobian"].iloc[0]
         assert row["change_student_r2_test"] == pytest.approx(0)
 

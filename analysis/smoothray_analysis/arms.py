@@ -12,6 +12,8 @@ BASES = ("direct", "none", "weight_decay")
 that smooths without looking at the function."""
 EARLY, TO_THE_END = "early", "none"
 """A teacher's regime, in records' `stopping`: stopped early, or trained to the end."""
+ENDING = ", trained to the end"
+"""What an arm's name ends in where its teachers were."""
 BASE_NAMES = {
     "direct": "the direct fit",
     "none": "plain distillation",
@@ -50,7 +52,7 @@ def arm_name(penalty: str, augment: int, ensemble: int, stopping: str = EARLY) -
     parts = [penalty]
     parts += [f"+{augment}×points"] if augment else []
     parts += [f"{ensemble} networks"] if ensemble > 1 else []
-    return " ".join(parts) + (", trained to the end" if stopping == TO_THE_END else "")
+    return " ".join(parts) + (ENDING if stopping == TO_THE_END else "")
 
 
 def arm_names(frame: pd.DataFrame) -> list[str]:

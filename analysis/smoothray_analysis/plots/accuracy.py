@@ -48,18 +48,23 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return shown
 
 
-def accuracy_axis(axes: Axes, r2: Iterable[float], most: int = 6) -> None:
-    """Make y the axis of `error` for these R², labelled with the R² that they stand for."""
+def accuracy_axis(axes: Axes, r2: Iterable[float], most: int = 6, across: bool = False) -> None:
+    """Make y the axis of `error` for these R², labelled with the R² that they stand for; across: x."""
     drawn = error(list(r2))
     drawn = drawn[np.isfinite(drawn)]
     low, high = (drawn.min(), drawn.max()) if len(drawn) else (0.1, 1.0)
-    space = max((high / low) ** 0.08, 1.04)
+    space = 1.0 if across else max((high / low) ** 0.08, 1.04)
     low, high = low / space, high * space
-    axes.set_yscale("log")
-    axes.set_ylim(high, low)
+    axis = axes.xaxis if across else axes.yaxis
+    if across:
+        axes.set_xscale("log")
+        axes.set_xlim(high, low)
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(high, low)
     places = ticks(low, high, most)
-    axes.yaxis.set_major_locator(FixedLocator(places))
-    axes.yaxis.set_major_formatter(
+    axis.set_major_locator(FixedLocator(places))
+    axis.set_major_formatter(
         FixedFormatter([f"{1 - place:.7g}".replace("-", "−") for place in places])
     )
-    axes.yaxis.set_minor_locator(NullLocator())
+    axis.set_minor_locator(NullLocator())

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smoothray_analysis.arms import BASE_NAMES
+from smoothray_analysis.plots.signed import reach, signed_axis
 from smoothray_analysis.plots.style import WIDTH, Looks, short, styled
 from smoothray_analysis.text import plain_number
 
@@ -21,8 +22,8 @@ def forest_plot(
     """Differences in test R² from one base, a panel an arm, a line a data set, all data sets below.
 
     table, over: `comparisons.per_dataset` and `over_datasets` of one student and this base. Filled markers
-    are significant after Holm. The axis covers nine tenths of the intervals; what lies outside is an arrow
-    with its value.
+    are significant after Holm. The axis covers every interval, up to a difference of `signed.FAR`: beyond it
+    an end is an arrow, with the value where the median is there too.
     """
     arms = list(dict.fromkeys(table["arm"]))
     datasets = sorted(table["dataset"].unique())
@@ -31,7 +32,8 @@ def forest_plot(
     height = 0.21 * (len(datasets) + 1) + 0.75
     figure = Figure(figsize=(WIDTH, rows * height + 0.35), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
-    limit = _limit(table, over, rope)
+    ends = [frame[["difference", "low", "high"]].to_numpy(float).ravel() for frame in (table, over)]
+    limit = max(reach(np.concatenate(ends)), 2 * rope, 1e-3)
     for place, panel in enumerate(axes):
         panel.set_visible(place < len(arms))
     for panel, arm in zip(axes, arms, strict=False):
@@ -46,7 +48,10 @@ def forest_plot(
             _line(panel, len(datasets), whole.iloc[0].to_dict(), limit, "#000000", "D")
         panel.set_title(arm)
     first = axes[0]
-    first.set_xlim(-limit * 1.08, limit * 1.08)
+    for panel in axes[: len(arms)]:  # sharing an axis shares its limits, not how it is scaled
+        signed_axis(
+            panel, np.concatenate(ends), which="x", least=max(2 * rope, 1e-3), symmetric=True
+        )
     labels = [short(name) for name in datasets]
     if len(datasets) > 1:
         labels.append("median over data sets")
@@ -60,15 +65,6 @@ def forest_plot(
     return figure
 
 
-def _limit(table: pd.DataFrame, over: pd.DataFrame, rope: float) -> float:
-    ends = np.abs(table[["difference", "low", "high"]].to_numpy(float)).ravel()
-    ends = ends[np.isfinite(ends)]
-    middle = np.abs(over[["difference", "low", "high"]].to_numpy(float)).ravel()
-    middle = middle[np.isfinite(middle)]
-    wide = np.quantile(ends, 0.9) if len(ends) else 0.0
-    return float(max(wide, 2 * rope, 1e-3, middle.max() if len(middle) else 0.0))
-
-
 def _line(
     panel: Axes, y: float, row: dict[str, float], limit: float, color: str, marker: str
 ) -> None:
@@ -77,10 +73,11 @@ def _line(
         panel.text(0, y, "no pairs", fontsize=7, va="center", ha="center", color="#444444",
                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
         return
-    if np.isfinite(low) and low <= limit and high >= -limit:
+    if np.isfinite(low):
         panel.plot(np.clip([low, high], -limit, limit), [y, y], color=color, lw=1.2)
-        for end, mark in ((low, "<"), (high, ">")):
+        for end in (low, high):
             if abs(end) > limit:
+                mark = "<" if end < 0 else ">"
                 panel.plot(math.copysign(limit, end), y, mark, color=color, ms=4, mfc="white")
     clear = row["verdict"] in ("better", "worse")  # type: ignore[comparison-overlap]
     inside = color if clear else "white"
@@ -88,7 +85,7 @@ def _line(
         arrow = "<" if middle < 0 else ">"
         panel.plot(math.copysign(limit, middle), y, arrow, color=color, mfc=inside, ms=6)
         panel.text(
-            math.copysign(limit * 0.94, middle), y, plain_number(middle, 2), fontsize=7, color=color,
+            math.copysign(limit * 0.8, middle), y, plain_number(middle, 2), fontsize=7, color=color,
             va="center", ha="left" if middle < 0 else "right",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
         )  # fmt: skip

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from smoothray_analysis.plots.accuracy import accuracy_axis, error
-from smoothray_analysis.plots.style import Looks, grid_of_panels, looks, styled
+from smoothray_analysis.plots.style import Looks, grid_of_panels, legend, looks, styled
 
 
 @styled
@@ -46,7 +46,7 @@ def fronts_plot(fronts: pd.DataFrame, look: Looks) -> Figure:
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=6)
+    legend(figure, handles.values())
     return figure
 
 

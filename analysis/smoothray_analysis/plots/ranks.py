@@ -51,7 +51,9 @@ def rank_plot(ranks: pd.DataFrame, pairwise: pd.DataFrame, look: Looks) -> Figur
         y = top + 0.34 * (place if right else count - 1 - place)
         edge = low - 0.04 * (high - low) if right else high + 0.04 * (high - low)
         axes.plot([mean, mean, edge], [0, y, y], color=look[name].color, lw=1)
-        axes.plot(mean, 0, look[name].marker, color=look[name].color, ms=5)
+        axes.plot(
+            mean, 0, look[name].marker, color=look[name].color, ms=5, mfc=look[name].markerfacecolor
+        )
         text = f"{name}  ({mean:.2f})" if right else f"({mean:.2f})  {name}"
         axes.text(edge, y, f" {text} ", ha="left" if right else "right", va="center", fontsize=9)
     return figure

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smoothray_analysis.arms import PLAIN
+from smoothray_analysis.plots.signed import signed_axis
 from smoothray_analysis.plots.style import (
     WIDTH,
     Looks,
+    arm_handle,
     grid_of_panels,
+    legend,
     robust_high,
     robust_low,
     styled,
 )
+from smoothray_analysis.regimes import in_order, regime_of
 
 CHANGES = {
     "change_teacher_r2_test": "teacher's R²",
@@ -75,37 +78,22 @@ def mechanism_plot(curves: pd.DataFrame, look: Looks) -> Figure:
         for place, (arm, line) in enumerate(mine.groupby("arm")):
             line = line.sort_values("strength")
             x = line["strength"] * 10 ** shift[place]
-            ends = [line["median"] - line["low"], line["high"] - line["median"]]
+            bars = [line["median"] - line["low"], line["high"] - line["median"]]
             panel.errorbar(
-                x, line["median"], yerr=ends, capsize=2, elinewidth=0.9, **look[str(arm)]._asdict()
+                x, line["median"], yerr=bars, capsize=2, elinewidth=0.9, **look[str(arm)]._asdict()
             )
         panel.set_title(f"{title}: change from plain distillation")
         panel.set_xscale("log")
-        _keep_near(panel, mine)
+        ends = mine[["median", "low", "high"]].to_numpy(float)
+        signed_axis(panel, ends, far=np.inf, least=1.0 if measure == "change_complexity" else 1e-3)
     for panel in panels[2:]:
         panel.set_xlabel("strength λ")
     _legend(figure, look)
     return figure
 
 
-def _keep_near(panel: Axes, line: pd.DataFrame) -> None:
-    """Let one wild quartile not flatten the rest: three times the medians' own range is shown."""
-    middle = line["median"].to_numpy(float)
-    middle = np.append(middle[np.isfinite(middle)], 0.0)
-    ends = line[["low", "high"]].to_numpy(float).ravel()
-    ends = np.append(ends[np.isfinite(ends)], 0.0)
-    reach = 3 * max(np.ptp(middle), 1e-3)
-    low, high = max(ends.min(), middle.min() - reach), min(ends.max(), middle.max() + reach)
-    space = 0.06 * (high - low) if high > low else 1.0
-    panel.set_ylim(low - space, high + space)
-
-
 def _legend(figure: Figure, look: Looks) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], label=arm, color=style.color, ls=style.linestyle,
-               marker="" if arm in PLAIN else style.marker)
-        for arm, style in look.items()
-    ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
+    legend(
+        figure,
+        [arm_handle(arm, look[arm], regime_of(arm)[0] not in PLAIN) for arm in in_order(look)],
+    )

@@ -10,9 +10,14 @@ from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from smoothray_analysis.arms import EARLY
+from smoothray_analysis.regimes import regime_of
 
 # Okabe & Ito 2008.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -42,11 +47,12 @@ P = ParamSpec("P")
 
 
 class Look(NamedTuple):
-    """How an arm is drawn in every plot."""
+    """How an arm is drawn in every plot. markerfacecolor: None for its colour."""
 
     color: str
     marker: str
     linestyle: str
+    markerfacecolor: str | None = None
 
 
 FIXED = {
@@ -57,18 +63,48 @@ FIXED = {
 
 
 def looks(arms: Iterable[str]) -> dict[str, Look]:
-    """A look for every arm of a study, the same whatever their order; baselines always have theirs."""
+    """A look for every arm of a study, the same whatever their order; baselines always have theirs.
+
+    An arm whose teachers were trained to the end has the colour and marker of the one whose teachers were
+    stopped early, with a line of dashes and dots (or dots alone) and hollow markers.
+    """
     names = sorted(set(arms))
-    free = [name for name in names if name not in FIXED]
-    by_arm = {name: FIXED[name] for name in names if name in FIXED}
+    kinds = len(COLOURS)
+    free = [name for name in sorted({regime_of(name)[0] for name in names}) if name not in FIXED]
+    family = dict(FIXED)
     for place, name in enumerate(free):
-        line = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)))[place // len(COLOURS) % 3]
-        kinds = len(COLOURS)
-        by_arm[name] = Look(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds], line)  # type: ignore[arg-type]
+        line = ("-", (0, (5, 1)), (0, (3, 1, 1, 1)))[place // kinds % 3]
+        family[name] = Look(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds], line)  # type: ignore[arg-type]
+    by_arm = {}
+    for name in names:
+        arm, regime = regime_of(name)
+        by_arm[name] = family[arm] if regime == EARLY else _to_the_end(family[arm])
     return by_arm
 
 
+def _to_the_end(early: Look) -> Look:
+    line: Any = (0, (1, 1)) if early.linestyle == "-." else (0, (6, 1.2, 1, 1.2, 1, 1.2))
+    return early._replace(linestyle=line, markerfacecolor="white")
+
+
 Looks = Mapping[str, Look]
+
+
+def legend(figure: Figure, handles: Iterable[Artist], most: int = 6) -> None:
+    """A legend above all panels, in as many columns as the figure is wide enough for."""
+    shown = list(handles)
+    if not shown:
+        return
+    longest = max(len(str(handle.get_label())) for handle in shown)
+    room = figure.get_figwidth() / (0.065 * longest + 0.6)
+    ncols = max(1, min(len(shown), most, int(room)))
+    figure.legend(handles=shown, loc="outside upper center", ncols=ncols)
+
+
+def arm_handle(arm: str, look: Look, marked: bool = True) -> Line2D:
+    """How a legend shows an arm; marked: with its marker."""
+    return Line2D([], [], label=arm, color=look.color, ls=look.linestyle, mfc=look.markerfacecolor,
+                  marker=look.marker if marked else "")  # fmt: skip
 
 
 def plain_log(panel: Axes) -> None:

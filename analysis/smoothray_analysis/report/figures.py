@@ -10,20 +10,26 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smoothray_analysis.arms import BASE_NAMES, PLAIN, by_baseline
+from smoothray_analysis.arms import BASE_NAMES, PLAIN
 from smoothray_analysis.plots import (
-    alignment_plot,
+    association_plot,
+    catastrophe_plot,
     forest_plot,
     fronts_plot,
     heat_plot,
     mechanism_plot,
+    moderation_plot,
+    profile_plot,
     rank_plot,
     strength_plot,
     trade_off_plot,
 )
+from smoothray_analysis.plots.signed import FAR
 from smoothray_analysis.plots.style import Looks, looks
+from smoothray_analysis.regimes import in_order, regime_of
 from smoothray_analysis.report.findings import Findings
 from smoothray_analysis.statistics.effects import FEW
+from smoothray_analysis.text import count
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +69,8 @@ def _of_student(
                 f"Differences from {BASE_NAMES[base]}: median of the paired differences over the trials, "
                 f"with a 95 % interval that allows for overlapping splits (from {FEW} pairs on); the last "
                 "line is the median over the data sets with its bootstrap interval. Filled: significant "
-                f"after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Arrows: beyond "
-                "the axis.",
+                f"after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Beyond dotted "
+                f"lines, if there are any, the axis is logarithmic. Arrows: more than {FAR:g} R² apart.",
                 partial(forest_plot, part, over[over["base"] == base], base, ev.settings.rope, look),
             )  # fmt: skip
     scores = ev.scores[ev.scores.index.get_level_values("student") == student].droplevel("student")
@@ -75,6 +81,23 @@ def _of_student(
             "bold: the best of the row; the darker, the nearer to it (white: 0.1 or more behind). A dash: "
             "more than a tenth of the arm's trials failed there.",
             partial(heat_plot, _ordered(scores)),
+        )  # fmt: skip
+    runs, lost = mine(findings.profiles), mine(findings.catastrophes)
+    if len(runs):
+        yield (
+            "profiles", "differences",
+            "Performance profiles: the share of runs with a test R² above a score, on "
+            f"{count(runs['datasets'].iloc[0], 'data set')} that every arm has, each counting the same; "
+            f"bands: 95 % bootstrap over the data sets (from {FEW} on). A fit that failed is above no score.",
+            partial(profile_plot, runs, look),
+        )  # fmt: skip
+    if len(lost):
+        yield (
+            "catastrophes", "differences",
+            "Share of runs with a test R² below 0, worse than the mean of the test rows, data sets counting "
+            f"the same, with its 95 % interval over the data sets (from {FEW} on): a bootstrap, or Wilson's "
+            "where there is none at all. At the right: their number.",
+            partial(catastrophe_plot, lost, look),
         )  # fmt: skip
     ranks = mine(ev.ranks)
     if len(ranks) > 2 and ranks["datasets"].iloc[0] > 1:
@@ -100,24 +123,34 @@ def _of_student(
             yield (
                 "why", "mechanism",
                 "What strength does: medians over the data sets of the change from plain distillation on "
-                "the same trials, with quartiles; a bar that leaves its panel goes on.",
+                "the same trials, with quartiles.",
                 partial(mechanism_plot, changes, look),
             )  # fmt: skip
             yield (
                 "trade_off", "mechanism",
                 "What smoothness costs the teacher and brings the formula: a point is a data set, arm and "
-                "strength, medians over its trials; points beyond the axis lie on its border.",
+                f"strength, medians over its trials. Changes of more than {FAR:g} lie at {FAR:g}. Where few "
+                "changes are much larger than the rest, the axis is logarithmic beyond the dotted lines.",
                 partial(trade_off_plot, searched, look),
             )  # fmt: skip
-    rho = mine(findings.alignment)
+    rho = mine(findings.associations)
     if len(rho) and rho["rho"].notna().any():
-        whole = mine(findings.alignment_over).iloc[0]
         yield (
-            "alignment", "mechanism",
-            "Rank correlation between alignment (how alike teacher and formula are in smoothness) and the "
-            "formula's test R², within trials; diamond: their median with its 95 % bootstrap interval (from "
-            f"{FEW} data sets on).",
-            partial(alignment_plot, rho, whole),
+            "associations", "mechanism",
+            "What goes with the formula's test R² beyond the strength: partial rank correlations within an "
+            "arm at one strength, trials' own levels taken off; a dot a data set; diamonds: their median, "
+            f"its 95 % bootstrap interval over the data sets (from {FEW} on), filled: significant by Holm.",
+            partial(association_plot, rho, mine(findings.associations_over)),
+        )  # fmt: skip
+    kinds = mine(findings.moderations)
+    if len(kinds):
+        yield (
+            "moderators", "mechanism",
+            "Which kind of data set gains: rank correlation of a data set's gain in test R² (median over the "
+            "smooth arms) with what it is like, with its 95 % bootstrap interval over the data sets (from "
+            f"{FEW} on). Filled: significant after Holm. Gains are of even-numbered trials, what a data set "
+            "is like of odd ones, so that luck of a split is not in both.",
+            partial(moderation_plot, kinds),
         )  # fmt: skip
     fronts = mine(findings.fronts)
     if len(fronts):
@@ -132,9 +165,9 @@ def _of_student(
 def _ordered(scores: pd.DataFrame) -> pd.DataFrame:
     """Baselines first, arms that no data set has left out."""
     scored = scores.dropna(axis=1, how="all").dropna(axis=0, how="all")
-    return scored[by_baseline(scored.columns)]
+    return scored[in_order(scored.columns)]
 
 
 def _levels(scores: pd.DataFrame) -> pd.DataFrame:
-    flat = scores[[name for name in PLAIN if name in scores]]
+    flat = scores[[name for name in in_order(scores.columns) if regime_of(name)[0] in PLAIN]]
     return flat.reset_index().melt("dataset", var_name="arm", value_name="r2").dropna()

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from smoothray_analysis.arms import arm_names
+from smoothray_analysis.associations import association_lines, associations, associations_over
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
 from smoothray_analysis.loading import Records
-from smoothray_analysis.mechanism import (
-    against_strength,
-    alignment_correlations,
-    alignment_over_datasets,
-    mechanism_lines,
-    over_strengths,
-)
+from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
+from smoothray_analysis.moderators import moderation_lines, moderations, moderators
 from smoothray_analysis.narrative import one_or_all
 from smoothray_analysis.published import beside_srbench
+from smoothray_analysis.runs import catastrophes, profiles
 from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
 from smoothray_analysis.sensitivity import RULES, over_ropes, sensitivity, sensitivity_lines
 from smoothray_analysis.sizes import at_matched_sizes
@@ -34,9 +31,10 @@ class Findings:
 
     records: a row a trial, with `arm`, formulas as the rule chose them. evidence: with its verdict; lines:
     the verdict, and whether it depends on the choices. results: of `narrative.one_or_all`, as a frame.
-    sensitivity, ropes: of `sensitivity`. sizes: of `sizes.at_matched_sizes`. curves, over_strengths,
-    alignment, alignment_over, mechanism: as the module `mechanism` documents. fronts, formulas: of
-    `formulas`. srbench: of `published`.
+    sensitivity, ropes: of `sensitivity`. sizes: of `sizes.at_matched_sizes`. curves, over_strengths: of
+    `mechanism`; associations, associations_over, moderators, moderations: of the modules `associations` and
+    `moderators`; mechanism: their lines. profiles, catastrophes: of `runs`. fronts, formulas: of `formulas`.
+    srbench: of `published`.
     """
 
     records: pd.DataFrame
@@ -48,8 +46,12 @@ class Findings:
     sizes: pd.DataFrame
     curves: pd.DataFrame
     over_strengths: pd.DataFrame
-    alignment: pd.DataFrame
-    alignment_over: pd.DataFrame
+    associations: pd.DataFrame
+    associations_over: pd.DataFrame
+    moderators: pd.DataFrame
+    moderations: pd.DataFrame
+    profiles: pd.DataFrame
+    catastrophes: pd.DataFrame
     fronts: pd.DataFrame
     formulas: pd.DataFrame
     srbench: pd.DataFrame
@@ -88,9 +90,13 @@ def find(
     say("looking for reasons")
     # Restarts are candidates to choose from; what a strength does is asked of the first of each arm.
     first = frame[frame["restart"] == 0]
-    curves = against_strength(first)
-    correlations = alignment_correlations(first)
-    whole = alignment_over_datasets(correlations, settings.resamples, settings.seed)
+    curves = against_strength(first, ev.chosen)
+    drawn = (settings.resamples, settings.seed)
+    goes_with = associations(first)
+    goes_with_over = associations_over(goes_with, settings.alpha, *drawn)
+    kinds = moderators(ev.chosen)
+    kinds_over = moderations(kinds, settings.alpha, *drawn)
+    reasons = [*mechanism_lines(curves), *association_lines(goes_with_over)]
     trials = median_trials(ev.chosen, ev.arms)
     fronts = fronts_of(trials, records, rule)
     return Findings(
@@ -98,7 +104,9 @@ def find(
         lines=(*ev.lines[:2], *sensitivity_lines(results, other), *ev.lines[2:]),
         results=results, sensitivity=other, ropes=over_ropes(ev.per_dataset, settings),
         sizes=sizes, curves=curves,
-        over_strengths=over_strengths(curves), alignment=correlations,
-        alignment_over=whole, fronts=fronts, formulas=best_formulas(fronts, ev.chosen),
-        srbench=beside_srbench(ev.arms), mechanism=mechanism_lines(curves, whole),
+        over_strengths=over_strengths(curves), associations=goes_with,
+        associations_over=goes_with_over, moderators=kinds, moderations=kinds_over,
+        profiles=profiles(ev.chosen, *drawn), catastrophes=catastrophes(ev.chosen, *drawn),
+        fronts=fronts, formulas=best_formulas(fronts, ev.chosen), srbench=beside_srbench(ev.arms),
+        mechanism=(*reasons, *moderation_lines(kinds, kinds_over)),
     )  # fmt: skip

@@ -198,13 +198,6 @@ def tables(findings: Findings) -> dict[str, Table]:
             },
         ),
         _table(
-            "alignment",
-            "On each data set, the rank correlation of smoothness alignment with test R².",
-            findings.alignment,
-            {"data set": text("dataset"), **student},
-            {"fits": whole("n"), "correlation": signed("rho", 2)},
-        ),
-        _table(
             "srbench",
             "Our medians and SRBench's published ones.",
             findings.srbench,

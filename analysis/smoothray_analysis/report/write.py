@@ -12,6 +12,7 @@ from smoothray_analysis.plots import save
 from smoothray_analysis.report.figures import plots
 from smoothray_analysis.report.findings import find
 from smoothray_analysis.report.page import Shown, page
+from smoothray_analysis.report.reasons import reasons
 from smoothray_analysis.report.tables import tables, write_table
 from smoothray_analysis.selection import Rule
 
@@ -49,7 +50,7 @@ def write_report(
     findings = find(records, rule, settings or Settings(), say=say)
     _make_room(folder)
     say("writing tables")
-    made = tables(findings)
+    made = tables(findings) | reasons(findings)
     files = [file for table in made.values() for file in write_table(table, folder / "tables")]
     shown = []
     for plot in plots(findings):
