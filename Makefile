@@ -1,15 +1,21 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+JOBS ?= 2
+# Files run beside each other, tests of a file in order: what they share is made once. Long files come first.
+TESTS := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10
 
-.PHONY: demo test faults lint docs clean
+.PHONY: demo test test-all faults lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/smoothray run search_spaces/quickstart.yaml
 
 test: $(VENV)/.installed-test
+	$(TESTS) -m "not slow"
+
+test-all: $(VENV)/.installed-test  # with the slow ones, of whole studies and clusters
 	$(BIN)/pytest -m pysr tests/test_students.py  # Julia and torch cannot share a process
-	$(BIN)/pytest
+	$(TESTS)
 
 faults: $(VENV)/.installed-test  # half an hour
 	SMOOTHRAY_FAULTS=30 $(BIN)/pytest -s tests/faults

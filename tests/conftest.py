@@ -79,8 +79,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path)
     return tmp_path
 
 
-def at_work(doing: bytes = b"StudentActor.fit") -> list[int]:
-    """This process's descendants that are at a task, by default at a student's fit."""
+def at_work(doing: bytes = b"StudentActor.fit", under: int | None = None) -> list[int]:
+    """This process's descendants, or another's, that are at a task, by default at a student's fit."""
+    top = os.getpid() if under is None else under
     parents, titles = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -91,9 +92,9 @@ def at_work(doing: bytes = b"StudentActor.fit") -> list[int]:
         parents[int(folder.name)] = int(fields[1])
 
     def ours(pid: int) -> bool:
-        while pid in parents and pid != os.getpid():
+        while pid in parents and pid != top:
             pid = parents[pid]
-        return pid == os.getpid()
+        return pid == top
 
     return [p for p, title in titles.items() if doing in title and ours(p)]
 

@@ -43,6 +43,7 @@ def small(shift: float = 0.0, **changes: object) -> Study:
     return Study(**fields)
 
 
+@pytest.mark.ray
 def test_a_study_runs_goes_on_and_is_reported(place):
     result = run_study(small(), cores=2)
     assert repr(result) == "<study 'small': 8 of 8 trials recorded>"
@@ -77,6 +78,8 @@ def test_a_study_runs_goes_on_and_is_reported(place):
     plan(small(), [], cores=2, gpus=None, seconds=0)
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_ray_that_runs_is_used_and_left_from_any_thread(place, monkeypatch):
     import ray
 
@@ -97,6 +100,7 @@ def test_a_ray_that_runs_is_used_and_left_from_any_thread(place, monkeypatch):
         ray.shutdown()
 
 
+@pytest.mark.ray
 def test_ctrl_c_returns_what_there_is(place):
     before = signal.getsignal(signal.SIGINT)
     study = small(penalties={}, baselines=["direct"], trials=2000)

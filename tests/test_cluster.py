@@ -365,6 +365,8 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
 
 
 @pytest.mark.cluster
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_study_on_ones_own_machines(machines):
     """The shipped local.yaml, from `ray up` to `ray down`, with nothing but its places filled in."""
     text = (CLUSTER / "local.yaml").read_text()

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sympy import Symbol
+from sympy import Float, Symbol
 from torch import nn
 
 import smoothray
@@ -32,7 +32,7 @@ from smoothray import SymbolicDistiller
 from smoothray.errors import TeacherError
 from smoothray.formulas import Program, parse
 from smoothray.formulas.module import FormulaModule
-from smoothray.students import STUDENTS, OperonStudent, select
+from smoothray.students import STUDENTS, OperonStudent, RawFormula, Student, select
 
 SMALL = {
     "budget": "quick",
@@ -49,14 +49,46 @@ NOT_EQUIVALENT = {
 }
 
 
-@parametrize_with_checks(
-    [SymbolicDistiller("jacobian", 0.01, **SMALL)],
-    expected_failed_checks=lambda estimator: NOT_EQUIVALENT,
+class Plane(Student):
+    """Least squares, at once: the checks are of what is around a student."""
+
+    name = "plane"
+    packages = ("numpy",)
+    budgets = {"quick": {}, "standard": {}, "thorough": {}}
+    operators = ("add", "mul")
+    vocabulary = {"add": "+", "mul": "*"}
+
+    def _search(self, X, y, seed):
+        rows = np.column_stack([np.ones(len(X)), X])
+        weights = np.linalg.lstsq(rows, y)[0]
+        terms = [Float(w) * Symbol(f"x{i}") for i, w in enumerate(weights[1:])]
+        yield RawFormula(lambda: sum(terms, Float(weights[0])), rows @ weights)
+
+
+def checked(*arguments, **changes):
+    """All of scikit-learn's checks of an estimator."""
+    return parametrize_with_checks(
+        [SymbolicDistiller("jacobian", 0.01, *arguments, **{**SMALL, **changes})],
+        expected_failed_checks=lambda estimator: NOT_EQUIVALENT,
+    )
+
+
+@checked(
+    "test_distiller:Plane",
+    max_size=60,
+    student_options={},
+    teacher_options={"hidden": (16,), "steps": 150},
 )
 def test_scikit_learns_checks(estimator, check):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* rows are few")
         check(estimator)
+
+
+@pytest.mark.slow
+@checked()
+def test_scikit_learns_checks_with_operon(estimator, check):
+    test_scikit_learns_checks(estimator, check)
 
 
 def small(*arguments, **changes) -> SymbolicDistiller:

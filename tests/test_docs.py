@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import COMMAND, OURS, Command, clean_environment
+from conftest import OURS, Command, clean_environment
 
 from smoothray.study import load_study, parse_study
 
@@ -25,6 +25,12 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"# (\w+\.(?:py|yaml))\n")
 """How a block begins that a reader puts into a file."""
 STUDIES = "SMOOTHRAY_DATA" in os.environ
+SLOW = ("README.md", "docs/own-data.md", "docs/extending.md", "docs/python.md")
+"""Pages with many fits or a study of their own."""
+HEAVY = ("run", "distill", "plan", "doctor")
+"""Commands that start Ray or processes of their own, or look at what is loaded: each is a process."""
+
+pytestmark = pytest.mark.docs
 
 
 class Block(NamedTuple):
@@ -37,7 +43,15 @@ def blocks(page: Path) -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, smoothray: Command) -> Path:
+def typed() -> set[tuple[str, ...]]:
+    """Commands that were run as processes in the folder: what a second page shows too is not run again."""
+    return set()
+
+
+@pytest.fixture(scope="module")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, smoothray: Command, typed: set[tuple[str, ...]]
+) -> Path:
     """Where a reader would be: the project's folders, a table of one's own, a study that has run."""
     place = tmp_path_factory.mktemp("reader")
     for name in ("search_spaces", "cluster", "benchmarks", "examples", "docs", "Makefile"):
@@ -47,13 +61,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory, smoothray: Command) -> Path
     table["y"] = 3 * table["heat"] * table["flow rate"] - table["age"] + rng.normal(0, 0.1, 90)
     table.to_csv(place / "mine.csv", index=False)
     table.head(9).drop(columns="y").to_csv(place / "new.csv", index=False)
-    ended = smoothray("run", "search_spaces/quickstart.yaml", "--trials", 1, cwd=place)
+    quickstart = shorter(["run", "search_spaces/quickstart.yaml"]) or []
+    ended = smoothray(*quickstart, cwd=place)
     assert ended.returncode == 0, ended.stderr
+    typed.add(tuple(quickstart))
     return place
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_what_a_page_shows_works(page, folder, monkeypatch):
+def parametrized(page: Path) -> object:
+    name = page.relative_to(ROOT).as_posix()
+    return pytest.param(page, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+
+
+@pytest.mark.parametrize("page", map(parametrized, PAGES))
+def test_what_a_page_shows_works(page, folder, typed, smoothray, main, monkeypatch):
     monkeypatch.chdir(folder)
     for name in OURS:
         monkeypatch.delenv(name, raising=False)
@@ -61,6 +82,15 @@ def test_what_a_page_shows_works(page, folder, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     monkeypatch.setattr(sys, "path", [*sys.path])  # a page's modules are looked for in the folder
     names: dict[str, object] = {"__name__": "page"}
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        if arguments[0] not in HEAVY:
+            return main(*arguments)
+        if arguments in typed:
+            return subprocess.CompletedProcess(arguments, 0)
+        typed.add(arguments)
+        return smoothray(*arguments, cwd=folder, timeout=300)
+
     for block in blocks(page):
         file = FILE.match(block.text)
         if file:
@@ -74,22 +104,19 @@ def test_what_a_page_shows_works(page, folder, monkeypatch):
         elif block.kind == "":
             assert subprocess.run(["bash", "-n"], input=block.text, text=True).returncode == 0
             for line in block.text.splitlines():
-                try_line(line, folder)
+                try_line(line, command)
         else:
             assert block.kind == "text", f"{page}: a block of {block.kind} is not run by this test"
 
 
-def try_line(line: str, folder: Path) -> None:
+def try_line(line: str, command: Command) -> None:
     """Run a line that a reader would type, or as much of it as can be run here."""
     words = shlex.split(line, comments=True)
     if words[:1] == ["smoothray"]:
         arguments = shorter(words[1:])
         if arguments is None:
             return
-        ended = subprocess.run(
-            [*COMMAND, *arguments], cwd=folder, env=clean_environment(), capture_output=True,
-            text=True, timeout=300,
-        )  # fmt: skip
+        ended = command(*arguments)
         assert ended.returncode == 0, f"{line}\n{ended.stderr}"
     elif words[:1] == ["make"]:
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M), line
@@ -109,8 +136,7 @@ def shorter(arguments: list[str]) -> list[str] | None:
         return None
     if command == "run":
         first = load_study(studies[0]).datasets[0]
-        chosen = [] if studies[0].endswith("quickstart.yaml") else ["--datasets", one_of(first)]
-        return [*arguments, "--trials", "1", *chosen]
+        return [*arguments, "--trials", "1", "--datasets", one_of(first)]
     if command == "distill":
         chosen = [] if "--penalty" in arguments else ["--penalty", "none"]
         return [*arguments, "--budget", "quick", *chosen]
@@ -175,6 +201,8 @@ def test_the_researchers_example(folder):
     assert jacobians[1] < jacobians[0]
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_the_example_of_a_study(folder):
     ended = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "study.py"), "mine.csv", "y"],

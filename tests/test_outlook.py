@@ -144,6 +144,7 @@ def test_a_plan_of_pysr_says_what_it_needs_where_it_cannot_run(smoothray, place,
     assert told.startswith("error: the student 'pysr' cannot run here: PYTHON_JULIAPKG_EXE is")
 
 
+@pytest.mark.ray
 def test_plan_and_status_from_the_command_line(smoothray, main, place):
     (place / "small.yaml").write_text(SMALL)
     done = smoothray("plan", "small.yaml", "--seconds", 1, "--cores", 4, cwd=place)
@@ -164,6 +165,8 @@ def test_plan_and_status_from_the_command_line(smoothray, main, place):
     assert done.returncode == 2 and "missing.yaml" in done.stderr
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_race_through_ray_keeps_its_decisions(smoothray, place):
     raced = SMALL.replace(
         "{loguniform: [0.01, 1.0], samples: 3, searcher: optuna}", "[0.1, 1000.0]"

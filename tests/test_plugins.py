@@ -408,6 +408,7 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.ray
 def test_another_machine_gets_the_files(module, place):
     for name in ("home", "away"):
         (place / name).mkdir()
@@ -494,6 +495,8 @@ def test_what_a_script_registers_works_in_two_processes(module, place):
     assert ended.stdout.startswith("mine my line "), ended.stderr
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_study_runs_with_them_through_the_command_line(module, place, smoothray):
     names = {"penalty": f"{module}:Slopes", "student": f"{module}:Line"}
     (place / "mine.yaml").write_text(

@@ -16,6 +16,8 @@ from conftest import COMMAND, Command, clean_environment
 from smoothray.records.journal import Journal
 from smoothray.records.schema import read_parquet, write_parquet
 
+pytestmark = pytest.mark.ray
+
 STUDY = """
 name: small
 datasets: [sklearn:iris, sklearn:friedman3]
@@ -125,6 +127,7 @@ def test_changed_settings_are_refused(done, main, monkeypatch):
     assert "students.operon.selection was fidelity, now is accuracy" in ended.stderr
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_on_one_core_gives_the_same_records(done, new_place, smoothray):
     """Ctrl-C reaches every process of the terminal's group, Ray's as well."""
     folder = new_place("stopped")
@@ -158,6 +161,7 @@ def test_stopped_and_resumed_on_one_core_gives_the_same_records(done, new_place,
     assert comparable(folder / "resumed.parquet") == comparable(done / "first.parquet")
 
 
+@pytest.mark.slow
 def test_a_part_grows_and_what_was_there_stays(done, smoothray):
     options = ("--datasets", "sklearn:iris", "--trials", 3, "--cores", 2)
     ended = smoothray("run", "small.yaml", *options, cwd=done)

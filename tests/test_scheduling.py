@@ -28,6 +28,8 @@ from smoothray.search import Board, Search
 from smoothray.study import Study, parse_study
 from smoothray.study.plan import Arm, Key
 
+pytestmark = pytest.mark.ray
+
 SLOW = {"population_size": 300, "generations": 150}
 QUICK = {"options": {"population_size": 50, "generations": 2}}
 SMALL = {"steps": 60, "hidden": [8]}
@@ -131,7 +133,10 @@ def test_a_fit_that_kills_every_process_has_failed():
     assert "the student's process died 3 times" in record["reason"]
 
 
-@pytest.mark.parametrize("scheduler", ["none", "race", "asha"])
+@pytest.mark.parametrize(
+    "scheduler",
+    ["race", *(pytest.param(each, marks=pytest.mark.slow) for each in ("none", "asha"))],
+)
 def test_a_tune_trial_that_dies_is_begun_again_and_costs_no_fit(scheduler):
     raced = study(
         f"killed-{scheduler}", students={"options": {"population_size": 200, "generations": 60}},
@@ -161,7 +166,7 @@ def test_tune_shows_the_teachers_with_their_scores():
     assert (Path("tune") / "shown").is_dir()
 
 
-@pytest.mark.parametrize("scheduler", ["race", "asha"])
+@pytest.mark.parametrize("scheduler", ["race", pytest.param("asha", marks=pytest.mark.slow)])
 def test_arms_that_are_no_better_stop_early_and_one_has_all_trials(scheduler):
     grid = [0.0001, 0.001, 0.01, 30.0, 100.0, 300.0]
     done = Done(

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, clean_environment
+from conftest import COMMAND, at_work, clean_environment
+
+pytestmark = pytest.mark.ray
 
 STUDY = "{name: s, datasets: [sklearn:iris], trials: 1, baselines: [direct]}"
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -62,15 +64,17 @@ def head_with_token(tmp_path_factory) -> Iterator[str]:
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + 200
+        while True:
             with socket.socket() as knock:
                 if knock.connect_ex(("127.0.0.1", port)) == 0:
                     break
+            assert process.poll() is None and time.monotonic() < deadline, "the head did not start"
             time.sleep(0.2)
         yield f"127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        for pid in at_work(b"", under=process.pid):  # Ray's own way to end it takes half a minute
+            os.kill(pid, signal.SIGKILL)
         process.wait(60)
 
 

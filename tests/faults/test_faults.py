@@ -203,6 +203,8 @@ def finish(folder: Path, environment: dict[str, str], *options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_nothing_is_lost_and_nothing_is_twice(nodes: Nodes, tmp_path: Path) -> None:
     from mlflow import MlflowClient
