@@ -60,6 +60,18 @@ def headline(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> str:
     return f"Smoothing the teacher, against plain distillation: {'; '.join(parts)}."
 
 
+def parts(line: str) -> list[str]:
+    """A headline in its parts: what it is about, and what was found of each endpoint.
+
+    >>> parts("Smoothing, against plain: fidelity is higher; the formula's R² is level.")
+    ['Smoothing, against plain:', 'fidelity is higher', "the formula's R² is level"]
+    >>> parts("There is nothing to compare.")
+    ['There is nothing to compare.']
+    """
+    about, colon, found = line.partition(": ")
+    return [f"{about}:", *found.rstrip(".").split("; ")] if colon else [line]
+
+
 def placebo_line(endpoints: pd.DataFrame) -> str:
     """Whether the analysis finds anything where there is nothing to be found."""
     mine = endpoints[endpoints["penalty"] == PLACEBO]

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from smoothray_analysis.arms import by_baseline, several_students, strength_text, who
+from smoothray_analysis.headline import parts
 from smoothray_analysis.published import PROTOCOL
 from smoothray_analysis.report.findings import Findings
 from smoothray_analysis.report.mathml import breakable
@@ -64,12 +65,14 @@ def page(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = jinja.from_string((folder / "page.html.jinja").read_text(encoding="utf-8"))
-    headline, *rest = findings.lines
+    first, *rest = findings.lines
+    headline, *found = parts(first)
     return template.render(
         study=study,
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
         facts=_facts(findings),
         headline=headline,
+        found=found,
         words=words(findings.records),
         few=FEW,
         about=about,
