@@ -2,8 +2,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-# Files run beside each other, tests of a file in order: what they share is made once. Long files come first.
-TESTS := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10
+# Files run beside each other, tests of a file in order: what they share is made once. A thread
+# each: those of two processes that wait for each other's cores take many times as long.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10
 
 .PHONY: demo test test-all faults lint docs clean
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -53,25 +54,23 @@ def test_a_port_where_nothing_listens_is_said_at_once(tmp_path):
 def head_with_token(tmp_path_factory) -> Iterator[str]:
     if not Path(RAY).exists() and not shutil.which("ray"):
         pytest.skip("the ray command is not beside this Python")
-    port = free_port()
     folder = tmp_path_factory.mktemp("r")
     environment = clean_environment() | {
         "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 32, "RAY_TMPDIR": str(folder),
     }  # fmt: skip
-    process = subprocess.Popen(
-        [RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=1",
-         "--include-dashboard=false", "--disable-usage-stats"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    said = folder / "said.txt"
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            [RAY, "start", "--head", "--block", "--port=0", "--num-cpus=1",
+             "--include-dashboard=false", "--disable-usage-stats"],
+            env=environment, stdout=file, stderr=file, start_new_session=True,
+        )  # fmt: skip
     try:
         deadline = time.monotonic() + 200
-        while True:
-            with socket.socket() as knock:
-                if knock.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None and time.monotonic() < deadline, "the head did not start"
+        while not (address := re.search(r"--address='.*:(\d+)'", said.read_text())):
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
             time.sleep(0.2)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{address[1]}"
     finally:
         for pid in at_work(b"", under=process.pid):  # Ray's own way to end it takes half a minute
             os.kill(pid, signal.SIGKILL)
