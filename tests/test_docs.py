@@ -209,6 +209,6 @@ def test_the_example_of_a_study(folder):
         cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert "12 of 12 trials recorded" in ended.stdout
+    assert "18 of 18 trials recorded" in ended.stdout
     assert "own-table-report" in ended.stdout
     assert (folder / "own-table-report" / "report.html").exists()

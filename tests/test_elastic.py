@@ -95,7 +95,7 @@ class Watched:
 
 def test_nodes_that_join_while_a_study_runs_get_work_and_nodes_that_leave_cost_nothing(cluster):
     """From a head of two cores, with a trial of four fits at a time: all cores of all nodes are busy."""
-    slow = {"timeout": 100, "options": {"population_size": 500, "generations": 1500}}
+    slow = {"options": {"population_size": 500, "generations": 1500}}
     grid = {"jacobian": [0.1, 0.2], "lipschitz": [0.1]}
     watched = Watched(study(students=slow, trials=4, penalties=grid))
     watched.until(lambda: watched.busy() == 2)

@@ -505,6 +505,7 @@ def test_a_study_runs_with_them_through_the_command_line(module, place, smoothra
             trials: 2
             baselines: [none]
             penalties: {{{names["penalty"]}: [0.01, 0.1]}}
+            restarts: 1
             teacher: {{steps: 50}}
         """)
     )

@@ -29,6 +29,7 @@ name: faults
 datasets: [sklearn:iris, sklearn:diabetes, sklearn:friedman3]
 trials: 6
 penalties: {jacobian: [0.01, 0.1], lipschitz: [0.1]}
+restarts: 1
 teacher: {steps: 300, hidden: [16]}
 student: {timeout: 25, options: {population_size: 200, generations: 40}}
 """
