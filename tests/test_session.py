@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,10 +53,10 @@ def test_a_port_where_nothing_listens_is_said_at_once(tmp_path):
 
 
 @pytest.fixture
-def head_with_token(tmp_path_factory) -> Iterator[str]:
+def head_with_token() -> Iterator[str]:
     if not Path(RAY).exists() and not shutil.which("ray"):
         pytest.skip("the ray command is not beside this Python")
-    folder = tmp_path_factory.mktemp("r")
+    folder = Path(tempfile.mkdtemp())  # short: pytest's own leaves no room for the sockets' names
     environment = clean_environment() | {
         "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 32, "RAY_TMPDIR": str(folder),
     }  # fmt: skip
@@ -73,8 +75,10 @@ def head_with_token(tmp_path_factory) -> Iterator[str]:
         yield f"127.0.0.1:{address[1]}"
     finally:
         for pid in at_work(b"", under=process.pid):  # Ray's own way to end it takes half a minute
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_head_that_refuses_the_token_says_so(tmp_path, head_with_token):
