@@ -450,7 +450,7 @@ def report(
         str,
         typer.Option(
             help="How strengths are chosen: of each data set on the others, for each trial by itself "
-            "(trial), or fixed as lipschitz=0.1,jacobian=0.01."
+            "(trial), those that the study's file fixed (fixed), or lipschitz=0.1,jacobian=0.01."
         ),
     ] = "others",
 ) -> None:

@@ -27,6 +27,7 @@ from smoothray_analysis.report.findings import find
 from smoothray_analysis.report.mathml import breakable
 from smoothray_analysis.selection import Rule
 from smoothray_analysis.sensitivity import sensitivity, sensitivity_lines
+from smoothray_analysis.strengths import StrengthError
 from smoothray_analysis.verdict import evidence
 
 from smoothray.records.journal import Journal
@@ -283,6 +284,29 @@ def test_variants_choose_as_they_say(study):
     assert not np.allclose(small.sort_index(), same.sort_index())
 
 
+def test_fixed_strengths_stand_beside_the_chosen_ones(study):
+    fixed = replace(FEW, fixed={"jacobian": 0.01})
+    table = sensitivity(study.frame, study.frame, pd.DataFrame(), [], fixed)
+    table = table[table["variant"] == "fixed strengths"]
+    wide = study.frame.pivot(index=["dataset", "trial"], columns=["penalty", "strength"],
+                             values="student_r2_test")  # fmt: skip
+    differences = (wide["jacobian", 0.01] - wide["none"].iloc[:, 0]).groupby("dataset").median()
+    row = table[(table["arm"] == "jacobian") & (table["base"] == "none")]
+    assert row["difference"].item() == pytest.approx(differences.median())
+
+
+def test_penalties_without_a_fixed_strength_are_left_out_beside_and_refused_alone(tmp_path):
+    arms = (*ARMS, Arm("lipschitz", 0.1), Arm("lipschitz", 1.0))
+    records = loaded(explained(made_up(6, 3, arms=arms)), tmp_path).frame
+    fixed = replace(FEW, fixed={"jacobian": 0.01, "lipschitz": 7.0})
+    table = sensitivity(records, records, pd.DataFrame(), [], fixed)
+    named = table[table["variant"] == "fixed strengths"]
+    assert set(named["arm"]) == {"jacobian", "none"}
+    assert "lipschitz" in set(table["arm"])
+    with pytest.raises(StrengthError, match="lipschitz's strengths that were run: 0.1, 1"):
+        evidence(records, settings=replace(fixed, strengths="fixed"))
+
+
 def _compared(frame):
     ev = evidence(frame, settings=FEW)
     return ev.per_dataset, ev.over_datasets
@@ -424,6 +448,27 @@ def test_the_command_prints_the_verdict_and_logs_the_report(main, place):
     assert "figures/ranks.svg" in inside
 
 
+def test_the_strengths_that_a_study_fixed_are_reported_beside_and_alone(main, place):
+    identity = {"seed": 1, "teacher": {}, "students": {}, "fixed": {"jacobian": 0.01}}
+    with Journal("made-up") as journal:
+        journal.append("study", identity=identity)
+        for record in explained(made_up(6, 3)):
+            journal.append("record", record=record)
+    for options, folder in (
+        ([], "made-up-report"),
+        (["--strengths", "fixed"], "made-up-report-fixed"),
+    ):
+        done = main("report", "made-up", *options)
+        assert done.returncode in (0, None), done.stderr
+        assert (place / folder / "report.html").exists()
+    choices = pd.read_csv(place / "made-up-report/tables/variants.csv")
+    assert "fixed strengths" in set(choices["variant"])
+    strengths = pd.read_csv(place / "made-up-report-fixed/tables/arms.csv").query(
+        "arm == 'jacobian'"
+    )
+    assert set(strengths["strength"]) == {0.01}
+
+
 def test_the_command_takes_a_parquet_file_and_leaves_mlflow_alone(main, place):
     write_parquet(explained(made_up(2, 3)), place / "mine.parquet")
     (place / "mlflow.db").unlink()
@@ -441,7 +486,11 @@ def test_the_command_takes_a_parquet_file_and_leaves_mlflow_alone(main, place):
         (["text.parquet"], "not a table of trials"),
         (["other.parquet"], "holds no records of smoothray"),
         (["good.parquet", "--selection", "best"], "unknown rule 'best'"),
-        (["good.parquet", "--strengths", "best"], "--strengths takes others, trial, or fixed ones"),
+        (
+            ["good.parquet", "--strengths", "best"],
+            "--strengths takes others, trial, fixed, or fixed ones",
+        ),
+        (["good.parquet", "--strengths", "fixed"], "good has no 'fixed:' strengths"),
         (["good.parquet", "--strengths", "lipschitz=1"], "give one of jacobian's strengths"),
         (["good.parquet", "--out", "text.parquet"], "cannot write"),
         (["absent.yaml"], "absent.yaml"),

@@ -45,7 +45,7 @@ class Settings:
     """alpha: of the tests. rope: R² differences up to this are practically the same; with rope_relative it is
     a part of what the base leaves unexplained, 1 - R², on each data set. rope_nodes: the same for formulas'
     sizes. resamples: of each bootstrap, 0 for no intervals over data sets. strengths: how they are chosen
-    (`strengths.choice_for`); fixed: by penalty, for "fixed"."""
+    (`strengths.choice_for`); fixed: by penalty, for "fixed", and else to be looked at beside."""
 
     alpha: float = 0.05
     rope: float = 0.01

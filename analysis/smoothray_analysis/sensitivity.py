@@ -12,7 +12,7 @@ from smoothray_analysis.comparisons import SCORE, Settings, compare, equivalence
 from smoothray_analysis.endpoints import ACCURACY
 from smoothray_analysis.narrative import LEVEL, SMALL, one_or_all
 from smoothray_analysis.selection import Rule, reselect
-from smoothray_analysis.strengths import FIXED, OTHERS, TRIAL, Choice, choice_for
+from smoothray_analysis.strengths import FIXED, OTHERS, TRIAL, Choice, choice_for, fixable
 from smoothray_analysis.text import and_list
 
 RULES = ("fidelity", "accuracy", "accuracy-best", "accuracy<=15")
@@ -34,12 +34,13 @@ def sensitivity(
     rules: Sequence[str],
     settings: Settings,
 ) -> pd.DataFrame:
-    """The named comparisons under each selection rule, with strengths chosen the other way, and with failed
-    fits counted as the worst of their data set.
+    """The named comparisons under each selection rule, with strengths chosen the other way or fixed ones, and
+    with failed fits counted as the worst of their data set.
 
     recorded: a row a trial, as recorded; chosen: the same, formulas as the report's own rule chose them,
     which the last variants keep. fronts: `Records.fronts()`. Strengths are chosen for each trial by itself
-    where the report has them from other data sets, and the other way round, if the records allow that.
+    where the report has them from other data sets, and the other way round, if the records allow that. Of
+    fixed strengths (`Settings.fixed`) only those penalties are compared that have one.
 
     Returns a row a comparison and variant: `variant`, COLUMNS. The verdict is over the data sets, or on the
     only one.
@@ -52,6 +53,10 @@ def sensitivity(
     other = choice_for(chosen, OTHERS if choice.rule == TRIAL else TRIAL)
     if other.rule != choice.rule:
         tables.append(_results(chosen, settings, other).assign(variant=VARIANTS[other.rule]))
+    if settings.fixed and choice.rule != FIXED:
+        named = fixable(chosen, settings.fixed)
+        as_named = choice_for(named, FIXED, settings.fixed)
+        tables.append(_results(named, settings, as_named).assign(variant=VARIANTS[FIXED]))
     if (chosen["status"] != "ok").any():
         worst = failed_as_worst(chosen)
         tables.append(_results(worst, settings, choice).assign(variant=FAILED))

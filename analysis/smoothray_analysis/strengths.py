@@ -72,6 +72,13 @@ def choice_for(
     return Choice(OTHERS)
 
 
+def fixable(records: pd.DataFrame, fixed: Mapping[str, float]) -> pd.DataFrame:
+    """The records without penalties of several strengths of which `fixed` names none that was run."""
+    searched = _searched(completed(records)).groupby("penalty")["strength"].unique()
+    left = [name for name, run in searched.items() if fixed.get(str(name)) not in run]
+    return records[~records["penalty"].isin(left)]
+
+
 def at_chosen_strength(
     records: pd.DataFrame, choice: Choice | None = None, budget: int | None = None
 ) -> pd.DataFrame:

@@ -26,7 +26,8 @@ def report(
     """Write a study's report, print its verdict and log it to the study's experiment; the page's path.
 
     study: a study's file or name, or a Parquet file of records, whose report goes to no experiment.
-    strengths: how they are chosen, "others", "trial" or fixed ones as "lipschitz=0.1,jacobian=0.01".
+    strengths: how they are chosen, "others", "trial", "fixed", which are the study's, or as
+    "lipschitz=0.1,jacobian=0.01".
 
     Raises StudyError for anything that the user can mend, before anything is written.
     """
@@ -42,7 +43,7 @@ def report(
     from_file = study.endswith(".parquet")
     name = Path(study).stem if from_file else study_name(study)
     way, fixed = _strengths(strengths)
-    chosen_how = {"others": "", "trial": "per-trial"}.get(way, strengths.replace(",", "-"))
+    chosen_how = {"others": "", "trial": "per-trial"}.get(strengths, strengths.replace(",", "-"))
     parts = ["report", (rule or "").replace("<=", "-at-most-"), chosen_how]
     label = "-".join(filter(None, parts))
     folder = folder or Path(f"{name}-{label}")
@@ -57,6 +58,7 @@ def report(
             # matplotlib takes a second to load, which a mistyped name should not wait for.
             from smoothray_analysis.report import write_report
 
+            fixed = fixed or _fixed(name, way, identity)
             written = write_report(
                 records, name, folder, rule=chosen, settings=Settings(strengths=way, fixed=fixed),
                 about=_about(study, identity), say=status.update,
@@ -78,7 +80,7 @@ def report(
 
 def _strengths(text: str) -> tuple[str, dict[str, float]]:
     """The way to choose strengths, and fixed ones by penalty. Raises StudyError."""
-    if text in ("others", "trial"):
+    if text in ("others", "trial", "fixed"):
         return text, {}
     fixed = {}
     for part in text.split(","):
@@ -89,9 +91,21 @@ def _strengths(text: str) -> tuple[str, dict[str, float]]:
             sign = ""
         if not sign:
             raise StudyError(
-                f"--strengths takes others, trial, or fixed ones as lipschitz=0.1,jacobian=0.01, not '{text}'"
+                "--strengths takes others, trial, fixed, or fixed ones as lipschitz=0.1,jacobian=0.01, "
+                f"not '{text}'"
             )
     return "fixed", fixed
+
+
+def _fixed(name: str, way: str, identity: Mapping[str, Any] | None) -> dict[str, float]:
+    """The strengths that the study fixed before it was run. Raises StudyError where they are asked for and
+    there are none."""
+    fixed = dict((identity or {}).get("fixed", {}))
+    if way == "fixed" and not fixed:
+        raise StudyError(
+            f"--strengths fixed: {name} has no 'fixed:' strengths; name them, as lipschitz=0.1,jacobian=0.01"
+        )
+    return fixed
 
 
 @contextmanager

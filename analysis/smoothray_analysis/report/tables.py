@@ -166,7 +166,7 @@ def tables(findings: Findings) -> dict[str, Table]:
         _table(
             "variants",
             "The same comparisons under other rules of choosing formulas, with strengths chosen the other "
-            "way, and with failed fits counted as the worst of their data set.",
+            "way or fixed ones, and with failed fits counted as the worst of their data set.",
             findings.sensitivity,
             {**student, "arm": text("arm"), "against": text("base"), "chosen by": text("variant")},
             {
