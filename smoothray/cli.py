@@ -417,6 +417,9 @@ def _strength(text: str) -> float | str:
 def export(
     study: Annotated[str, typer.Argument(help="The study's file or its name.")],
     file: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    fronts: Annotated[
+        bool, typer.Option(help="With all formulas of each fit, or with the chosen one alone.")
+    ] = True,
 ) -> None:
     """Write a study's records to one Parquet file, a row a trial."""
     from smoothray.commands.console import say
@@ -429,7 +432,7 @@ def export(
     name = study_name(study)
     records = require_records(name, say)
     try:
-        write_parquet(records, file)
+        write_parquet(records, file, fronts)
     except OSError as error:
         raise StudyError(f"cannot write {file}: {error.strerror}") from None
     say(f"wrote {len(records)} records of '{name}' to {file}")

@@ -139,7 +139,8 @@ def shorter(arguments: list[str]) -> list[str] | None:
         return [*arguments, "--trials", "1", "--datasets", one_of(first)]
     if command == "distill":
         chosen = [] if "--penalty" in arguments else ["--penalty", "none"]
-        return [*arguments, "--budget", "quick", *chosen]
+        once = [] if "--repeats" in arguments else ["--repeats", "1"]
+        return [*arguments, "--budget", "quick", *chosen, *once]
     if command == "plan":
         return [*arguments, "--seconds", "1"]
     if command in ("report", "export") and "pmlb20" in rest:

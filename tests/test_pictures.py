@@ -20,7 +20,7 @@ from smoothray_analysis.plots import (
 from smoothray_analysis.plots.signed import FAR
 from smoothray_analysis.plots.style import looks
 
-ENDS = "jacobian, trained to the end"
+ENDS = "jacobian (trained to the end)"
 
 
 def drawn(axes):
@@ -108,7 +108,7 @@ def test_quartiles_are_not_cut():
 
 def test_regimes_share_a_colour_and_differ_in_line_and_marker():
     names = ["direct", "none", "weight_decay", "jacobian", "lipschitz"]
-    ends = [f"{name}, trained to the end" for name in names if name != "direct"]
+    ends = [f"{name} (trained to the end)" for name in names if name != "direct"]
     look = looks([*names, *ends])
     for name, end in zip(names[1:], ends, strict=True):
         early, late = look[name], look[end]

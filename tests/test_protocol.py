@@ -162,7 +162,7 @@ def test_older_records_count_as_stopped_early_and_as_the_first_of_their_kind(tmp
 def test_each_regime_has_its_comparisons_and_the_placebo_stands_apart():
     pairs = named_pairs(records(5, 2, stoppings=("early", "none")))
     found = {(pair["arm"], pair["base"]): pair for pair in pairs}
-    late = ", trained to the end"
+    late = " (trained to the end)"
     assert set(found) == {
         ("jacobian", "none"), ("jacobian", "direct"), ("jacobian", "weight_decay"),
         *((f"jacobian{late}", base) for base in ("none", "direct", "weight_decay", "none_early")),

@@ -140,7 +140,7 @@ def chosen(rng, datasets=12, trials=10, follow=0.0, regimes=(EARLY,)):
             for penalty, stopping in [("direct", EARLY), *((p, s) for p in ("none", "jacobian", "placebo")
                                                            for s in regimes)]:  # fmt: skip
                 gain = follow * rough if penalty == "jacobian" else 0.0
-                name = penalty + (", trained to the end" if stopping == END else "")
+                name = penalty + (" (trained to the end)" if stopping == END else "")
                 rows.append(
                     {"student": "s", "dataset": f"d{dataset:02}", "trial": trial, "penalty": penalty,
                      "strength": 0.1 if penalty == "jacobian" else np.nan, "augment": 0, "ensemble": 1,

@@ -16,6 +16,7 @@ from markupsafe import escape
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
 from smoothray_analysis.headline import parts
+from smoothray_analysis.loading import load_parquet
 from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
 from smoothray_analysis.narrative import one_or_all
 from smoothray_analysis.plots import forest_plot, heat_plot, strength_plot
@@ -269,6 +270,13 @@ def test_a_verdict_that_depends_on_the_choice_is_said(study):
     weak = findings.results.assign(verdict="power is small")
     assert "too few data to tell" in sensitivity_lines(weak, others)[0]
     assert lines[0].count("but worse with native") == 4
+    level = findings.results.assign(verdict="practically the same")
+    others.loc[:, "verdict"] = "power is small"
+    (line,) = sensitivity_lines(level, others)
+    assert "no comparison turns better or worse" in line and "4 of 4" in line
+    others.loc[others["arm"] == "jacobian", "verdict"] = "better"
+    (line,) = sensitivity_lines(level, others)
+    assert line.count("but better with") == 3 and "1 other is now level, now not shown" in line
 
 
 def test_variants_choose_as_they_say(study):
@@ -623,6 +631,28 @@ def test_the_order_of_records_does_not_matter(tmp_path):
     pd.testing.assert_frame_equal(first.formulas, second.formulas)
 
 
+def test_records_exported_without_fronts_are_reported_all_the_same(main, place):
+    with Journal("made-up") as journal:
+        for record in explained(made_up(6, 3)):
+            journal.append("record", record=record)
+    for options, file in ([], "whole.parquet"), (["--no-fronts"], "slim.parquet"):
+        assert main("export", "made-up", file, *options).returncode in (0, None)
+    assert (place / "slim.parquet").stat().st_size < (place / "whole.parquet").stat().st_size / 2
+    whole, slim = (
+        find(load_parquet(place / file), None, FEW) for file in ("whole.parquet", "slim.parquet")
+    )
+    assert [line for line in slim.lines if "chosen (" not in line] == [
+        line for line in whole.lines if "chosen (" not in line
+    ]
+    columns = [name for name in whole.formulas if name != "mathml"]
+    pd.testing.assert_frame_equal(slim.formulas[columns], whole.formulas[columns])
+    assert set(slim.sensitivity["variant"]) == {"strength per trial"} and slim.sizes.empty
+    report = write_report(load_parquet(place / "slim.parquet"), "s", place / "out", settings=FEW)
+    assert not (place / "out/figures/fronts.svg").exists() and report.page.exists()
+    done = main("report", "slim.parquet", "--selection", "accuracy")
+    assert done.returncode == 2 and "exported without them" in done.stderr
+
+
 def test_fronts_are_of_one_trial(study):
     findings = find(study, None, FEW)
     trials = findings.evidence.chosen.loc[findings.fronts["record"], "trial"].to_numpy()
@@ -672,6 +702,26 @@ def test_a_word_for_every_penalty_that_comes_with_smoothray():
     from smoothray.penalties import PENALTIES
 
     assert set(PENALTIES) <= set(SAID)
+
+
+def test_many_arms_are_told_in_a_range_and_have_a_table_and_folded_sentences(tmp_path):
+    arms = (
+        *ARMS, Arm("placebo", 1e-9),
+        *(Arm(p, 0.1, stopping=s) for p in ("lipschitz", "smooth") for s in ("early", "none")),
+    )  # fmt: skip
+    records = explained(made_up(7, 4, arms=arms))
+    report = write_report(loaded(records, tmp_path), "s", tmp_path / "out", settings=FEW)
+    assert re.search(
+        r"with jacobian, .* \([+−.\d]+ to [+−.\d]+, up on [ \dto]+ of 7", report.lines[0]
+    )
+    page = report.page.read_text()
+    top, folded = page.split("<summary>Each comparison of the formulas' R², in words</summary>")
+    rows = re.findall(r'<tr><td class="word lines">([^<]*)', top)
+    assert rows == ["jacobian", "lipschitz", "smooth", "placebo"]
+    sentences = [line for line in report.lines if " against " in line and ": " in line][1:]
+    assert len(sentences) > 10
+    assert all(str(escape(line)) in folded for line in sentences)
+    assert not any(str(escape(line)) in top for line in sentences)
 
 
 def test_too_few_data_are_said_in_plain_english(tmp_path):

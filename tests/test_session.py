@@ -52,6 +52,13 @@ def test_a_port_where_nothing_listens_is_said_at_once(tmp_path):
     assert "where no Ray answers" in line and "unset RAY_ADDRESS" in line
 
 
+def test_a_ray_that_does_not_start_here_is_one_line(tmp_path):
+    ended, _ = run(tmp_path, RAY_TMPDIR=str(tmp_path / ("long" * 30)))
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    (line,) = lines(ended)
+    assert line.startswith("error: Ray does not start on this machine: ") and "AF_UNIX" in line
+
+
 @pytest.fixture
 def head_with_token() -> Iterator[str]:
     if not Path(RAY).exists() and not shutil.which("ray"):

@@ -12,7 +12,7 @@ BASES = ("direct", "none", "weight_decay")
 that smooths without looking at the function."""
 EARLY, TO_THE_END = "early", "none"
 """A teacher's regime, in records' `stopping`: stopped early, or trained to the end."""
-ENDING = ", trained to the end"
+ENDING = " (trained to the end)"
 """What an arm's name ends in where its teachers were."""
 BASE_NAMES = {
     "direct": "the direct fit",
@@ -47,7 +47,7 @@ def arm_name(penalty: str, augment: int, ensemble: int, stopping: str = EARLY) -
     """An arm without its strength, as text.
 
     >>> arm_name("jacobian", 4, 1), arm_name("none", 0, 5, "none")
-    ('jacobian +4×points', 'none 5 networks, trained to the end')
+    ('jacobian +4×points', 'none 5 networks (trained to the end)')
     """
     parts = [penalty]
     parts += [f"+{augment}×points"] if augment else []
@@ -89,8 +89,8 @@ def strength_text(strength: Any) -> str:
 def by_baseline(arms: Iterable[str]) -> list[str]:
     """Arms' names with the baselines first, of whichever regime.
 
-    >>> by_baseline(["lipschitz", "none, trained to the end", "none", "direct"])
-    ['direct', 'none', 'none, trained to the end', 'lipschitz']
+    >>> by_baseline(["lipschitz", "none (trained to the end)", "none", "direct"])
+    ['direct', 'none', 'none (trained to the end)', 'lipschitz']
     """
     order = {name: place for place, name in enumerate(BASES)}
-    return sorted(arms, key=lambda arm: (order.get(arm.partition(",")[0], len(order)), arm))
+    return sorted(arms, key=lambda arm: (order.get(arm.removesuffix(ENDING), len(order)), arm))

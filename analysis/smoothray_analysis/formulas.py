@@ -55,6 +55,19 @@ def fronts_of(trials: pd.DataFrame, records: Records, rule: Rule | None) -> pd.D
     return members.merge(trials, on="record")
 
 
+def recorded_formulas(trials: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """As `best_formulas`, of records without fronts: no mathml.
+
+    trials: of `median_trials`. chosen: of `verdict.Evidence`.
+    """
+    scores = {
+        "complexity": "complexity", "student_r2_val": "r2_val", "student_r2_test": "r2_test",
+        "fidelity_test": "fidelity_test", "formula": "formula",
+    }  # fmt: skip
+    members = chosen[list(scores)].rename(columns=scores).assign(mathml=None, chosen=True)
+    return best_formulas(trials.join(members, on="record"), chosen)
+
+
 def best_formulas(members: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """A row per student and data set: arm, strength, trial, formula, mathml, complexity and R².
 

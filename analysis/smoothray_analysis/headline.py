@@ -1,4 +1,5 @@
-"""The verdict's first two lines: what smoothing did to fidelity, accuracy and teacher, and the placebo."""
+"""The verdict's first two lines: what smoothing did to fidelity, accuracy and teacher, and the placebo; and
+the table of their numbers."""
 
 from __future__ import annotations
 
@@ -7,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smoothray_analysis.arms import NOT_SMOOTH, PLACEBO, several_students, who
+from smoothray_analysis.arms import BASES, NOT_SMOOTH, PLACEBO, several_students, who
 from smoothray_analysis.endpoints import ACCURACY, FIDELITY, TEACHER
-from smoothray_analysis.text import and_list, plain_number
+from smoothray_analysis.text import and_list, count, plain_number
 
 SHOWN = ((FIDELITY, "fidelity"), (ACCURACY, "the formula's R²"), (TEACHER, "the teacher's R²"))
+FEW_ARMS = 2
+"""Of more arms with the same verdict a sentence gives the range; the table has each one's numbers."""
 WORDS = {
     "better": "is higher with",
     "worse": "is lower with",
@@ -26,7 +29,8 @@ WORDS = {
 
 def headline(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> str:
     """What was found about fidelity, accuracy and the teacher, of each smooth arm against plain distillation
-    of its regime: the number, its interval, and on how many data sets it is above 0.
+    of its regime: the number, its interval, and on how many data sets it is above 0; of more than FEW_ARMS
+    arms that are alike the range of these.
 
     endpoints: `comparisons.Comparisons.over_datasets`; results: of `narrative.one_or_all`, which has the
     verdict where there is one data set alone.
@@ -49,7 +53,7 @@ def headline(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> str:
             if one and endpoint == ACCURACY:
                 row |= {"low": one["low"], "high": one["high"]}
         said = [
-            f"{text} {and_list([_with_number(row) for row in rows if row['verdict'] == verdict])}"
+            f"{text} {_arms([row for row in rows if row['verdict'] == verdict])}"
             for verdict, text in WORDS.items()
             if any(row["verdict"] == verdict for row in rows)
         ]
@@ -91,7 +95,7 @@ def placebo_line(endpoints: pd.DataFrame) -> str:
             rows.to_dict("records"), key=lambda row: list(names).index(row["endpoint"])
         ):
             row["who"] = "" if one else f"with {who(row['arm'], row['student'], several)} "
-            said.append(f"{names[row['endpoint']]} {row['who']}{_number(row)}")
+            said.append(f"{names[row['endpoint']]} {row['who']}({_number(row)})")
         return and_list(said)
 
     found = mine[mine["verdict"].isin(["better", "worse"])]
@@ -102,20 +106,63 @@ def placebo_line(endpoints: pd.DataFrame) -> str:
             "difference here may be."
         )
     shown = mine[mine["endpoint"].isin([endpoint.name for endpoint, _ in SHOWN])]
+    if one:
+        numbers = listed(shown)
+    else:
+        low, high = shown["difference"].min(), shown["difference"].max()
+        numbers = (
+            f"of {and_list([name for _, name in SHOWN])} its {count(len(shown), 'difference')} lie between "
+            f"{plain_number(low)} and {plain_number(high)}"
+        )
+    return f"{start} is not found to differ from plain distillation, as it should be: {numbers}."
+
+
+def summary(endpoints: pd.DataFrame) -> pd.DataFrame:
+    """What the two lines say of each arm, a row an arm and the placebo last: `student`, `arm`, and a column
+    of text for each of SHOWN: the difference from plain distillation with its interval, on how many data sets
+    it is up, and the verdict."""
+    mine = endpoints[(endpoints["base"] == "none") & ~endpoints["penalty"].isin(BASES)]
+    wide = pd.DataFrame(
+        [
+            {"student": row["student"], "arm": row["arm"], "column": name,
+             "placebo": row["penalty"] == PLACEBO, "cell": "\n".join(_cell(row))}
+            for endpoint, name in SHOWN
+            for row in mine[mine["endpoint"] == endpoint.name].to_dict("records")
+        ],
+        columns=["student", "arm", "column", "placebo", "cell"],
+    )  # fmt: skip
+    wide = wide.pivot(index=["placebo", "student", "arm"], columns="column", values="cell")
+    names = [name for _, name in SHOWN if name in wide]
+    return wide[names].fillna("–").reset_index().drop(columns="placebo")
+
+
+def _arms(rows: list[dict[Any, Any]]) -> str:
+    """Arms with their numbers, or, of many, with the range of them."""
+    if len(rows) <= FEW_ARMS:
+        return and_list([f"{row['who']} ({_number(row)})" for row in rows])
+    differences = [row["difference"] for row in rows]
+    wins = [row["wins"] for row in rows]
+    sets = max(row["datasets"] for row in rows)
+    up = f"{min(wins)}" if min(wins) == max(wins) else f"{min(wins)} to {max(wins)}"
     return (
-        f"{start} is not found to differ from plain distillation, as it should be: {listed(shown)}."
+        f"{and_list([row['who'] for row in rows])} ({plain_number(min(differences))} to "
+        f"{plain_number(max(differences))}, up on {up} of {count(sets, 'data set')})"
     )
 
 
-def _with_number(row: dict[Any, Any]) -> str:
-    return f"{row['who']} {_number(row)}"
+def _cell(row: dict[Any, Any]) -> tuple[str, str]:
+    return _difference(row), f"up on {row['wins']} of {row['datasets']}; {row['verdict']}"
 
 
 def _number(row: dict[Any, Any]) -> str:
-    interval = ""
-    if np.isfinite([row["low"], row["high"]]).all():
-        interval = f" [{plain_number(row['low'])}, {plain_number(row['high'])}]"
     sets = f"up on {row['wins']} of {row['datasets']} data sets"
     if row["datasets"] == 1:
         sets = "on the one data set"
-    return f"({plain_number(row['difference'])}{interval}, {sets})"
+    return f"{_difference(row)}, {sets}"
+
+
+def _difference(row: dict[Any, Any]) -> str:
+    interval = ""
+    if np.isfinite([row["low"], row["high"]]).all():
+        interval = f" [{plain_number(row['low'])}, {plain_number(row['high'])}]"
+    return plain_number(row["difference"]) + interval

@@ -23,7 +23,7 @@ KEY = (
 NEEDED = (
     *[name for name in KEY if name not in LATER], "status", "student_r2_val", "student_r2_test",
     "n_train", "n_test", "complexity", "formula", "teacher_r2_test", "fidelity_test", "teacher_jacobian",
-    "alignment", "front",
+    "alignment",
 )  # fmt: skip
 LOWEST = -1e100
 """The R² that lower ones are set to, -inf too: far below all others, and differences stay finite."""
@@ -50,12 +50,14 @@ class Records:
     warnings: what a reader should know about these records, a sentence each.
     files: the Parquet files the rows come from, in the frame's order; `rows` of each file.
     kept: of each file the places of the rows that the frame holds, None: all.
+    has_fronts: whether every file has them; `smoothray export --no-fronts` leaves them out.
     """
 
     frame: pd.DataFrame
     warnings: tuple[str, ...]
     files: tuple[Path, ...]
     kept: pd.DataFrame
+    has_fronts: bool
 
     def fronts(
         self, columns: Sequence[str] = SCORED, rows: Sequence[int] | None = None
@@ -64,8 +66,10 @@ class Records:
 
         rows: the rows of `frame` that are wanted; all, if not given.
 
-        Raises RecordsError where the records have no such column.
+        Raises RecordsError where the records have no fronts or no such column.
         """
+        if not self.has_fronts:
+            raise RecordsError("these records have no fronts: they were exported without them")
         wanted = self.kept if rows is None else self.kept.loc[list(rows)]
         parts = []
         for number, places in wanted.groupby("file", sort=True):
@@ -139,7 +143,8 @@ def load_parquet(*paths: Path | str, what: str = "") -> Records:
     if twice.any():
         frame, kept = frame[~twice].reset_index(drop=True), kept[~twice].reset_index(drop=True)
         warnings.append(f"{twice.sum()} trials are recorded twice; the later record of each counts")
-    return Records(frame, (*warnings, *_warnings(frame)), tuple(files), kept)
+    has_fronts = all("front" in names for names in heads)
+    return Records(frame, (*warnings, *_warnings(frame)), tuple(files), kept, has_fronts)
 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:

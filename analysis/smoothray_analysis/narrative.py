@@ -46,13 +46,18 @@ def verdict_lines(
     else:
         lines.append(_nothing_to_compare(records))
     if results:
-        lines += [_line(row, settings) for row in results if row["penalty"] != PLACEBO]
+        lines += comparison_lines(results, settings)
         lines += _how_chosen(records, results, choice)
         lines += _limits(table, results, settings)
         lines += _unlike(results)
     lines += _failed(failures, table)
     lines += [f"Note: {text}." for text in warnings]
     return tuple(lines)
+
+
+def comparison_lines(results: list[dict[Any, Any]], settings: Settings) -> list[str]:
+    """A line for each comparison but the placebo's. results: of `one_or_all`."""
+    return [_line(row, settings) for row in results if row["penalty"] != PLACEBO]
 
 
 def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:

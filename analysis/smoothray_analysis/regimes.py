@@ -19,7 +19,7 @@ KIND = ["stopping", "augment", "ensemble"]
 def regime_of(arm: str) -> tuple[str, str]:
     """An arm's name without its regime, and its regime.
 
-    >>> regime_of("jacobian, trained to the end"), regime_of("jacobian")
+    >>> regime_of("jacobian (trained to the end)"), regime_of("jacobian")
     (('jacobian', 'none'), ('jacobian', 'early'))
     """
     return (arm.removesuffix(ENDING), TO_THE_END) if arm.endswith(ENDING) else (arm, EARLY)
@@ -28,8 +28,8 @@ def regime_of(arm: str) -> tuple[str, str]:
 def in_order(arms: Iterable[str]) -> list[str]:
     """Arms' names with the baselines first, and beside each arm what it is in the other regime.
 
-    >>> in_order(["jacobian", "none, trained to the end", "none"])
-    ['none', 'none, trained to the end', 'jacobian']
+    >>> in_order(["jacobian", "none (trained to the end)", "none"])
+    ['none', 'none (trained to the end)', 'jacobian']
     """
     known = {regime_of(arm): arm for arm in arms}
     families = by_baseline({family for family, _ in known})

@@ -13,7 +13,7 @@ from smoothray_analysis.endpoints import ACCURACY
 from smoothray_analysis.narrative import LEVEL, SMALL, one_or_all
 from smoothray_analysis.selection import Rule, reselect
 from smoothray_analysis.strengths import FIXED, OTHERS, TRIAL, Choice, choice_for, fixable
-from smoothray_analysis.text import and_list
+from smoothray_analysis.text import and_list, count, one_or_more
 
 RULES = ("fidelity", "accuracy", "accuracy-best", "accuracy<=15")
 VARIANTS = {
@@ -128,6 +128,12 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     if unlike.empty:
         return [f"The verdicts are the same however formulas and strengths are chosen ({tried})."]
     several = several_students(main)
+    names = ["verdict", "verdict_main"]
+    # Between "level" and "not shown" nothing was found either way: those are counted alone.
+    shown = ~unlike[names].isin([*LEVEL, *SMALL]).all(axis=1)
+    told = unlike.set_index(key).index.isin(unlike[shown].set_index(key).index)
+    quiet = len(unlike[~told].drop_duplicates(key))
+    unlike = unlike[told]
     parts = []
     for (student, arm, base), group in unlike.groupby(key, sort=False):
         other_verdicts = [
@@ -138,6 +144,15 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
         parts.append(
             f"{who(str(arm), str(student), several)} against {BASE_NAMES[str(base)]} is {own} here, "
             f"but {and_list(other_verdicts)}"
+        )
+    if not parts:
+        return [
+            f"However formulas and strengths are chosen ({tried}), no comparison turns better or worse; "
+            f"{quiet} of {len(main)} are now level, now not shown."
+        ]
+    if quiet:
+        parts.append(
+            f"{count(quiet, 'other')} {one_or_more([''] * quiet, 'is', 'are')} now level, now not shown"
         )
     return [
         f"The verdict depends on how formulas and strengths are chosen: {'; '.join(parts)} "

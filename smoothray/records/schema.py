@@ -171,10 +171,11 @@ def as_frame(records: Iterable[Record], fronts: bool = False) -> pd.DataFrame:
     return pa.Table.from_pylist(in_order(records), schema=schema).to_pandas()
 
 
-def write_parquet(records: Iterable[Record], path: Path) -> None:
-    """One row a record, in the order of `in_order`."""
+def write_parquet(records: Iterable[Record], path: Path, fronts: bool = True) -> None:
+    """One row a record, in the order of `in_order`. fronts: whether with them, which are most of a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(in_order(records), schema=SCHEMA)
+    schema = SCHEMA if fronts else pa.schema([field for field in SCHEMA if field.name != "front"])
+    table = pa.Table.from_pylist(in_order(records), schema=schema)
     pq.write_table(table, path, compression="zstd")
 
 

@@ -36,7 +36,7 @@ def ray_session(
     package folders that all processes of the session are to find, wherever they run. say: is told where the
     dashboard is, if there is one.
 
-    Raises StudyError where `RAY_ADDRESS` names no Ray that takes us.
+    Raises StudyError where `RAY_ADDRESS` names no Ray that takes us, or Ray does not start here.
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -54,10 +54,13 @@ def ray_session(
             _connect(address, options)
         else:
             dashboard = _has_dashboard()
-            context = ray.init(
-                address="local", num_cpus=cores, include_dashboard=dashboard,
-                dashboard_host="127.0.0.1", **options,
-            )  # fmt: skip
+            try:
+                context = ray.init(
+                    address="local", num_cpus=cores, include_dashboard=dashboard,
+                    dashboard_host="127.0.0.1", **options,
+                )  # fmt: skip
+            except Exception as error:  # of any kind, even a bare one
+                raise StudyError(f"Ray does not start on this machine: {_first(error)}") from None
             if dashboard and context.dashboard_url:
                 say(f"Ray's dashboard: http://{context.dashboard_url}")
         yield
@@ -97,8 +100,11 @@ def _refused(address: str, said: str, error: Exception) -> StudyError:
             f"the Ray at RAY_ADDRESS '{address}' refuses this token; set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to those of its head"
         )
-    first = " ".join(str(error).split())[:300]
-    return StudyError(f"RAY_ADDRESS is '{address}', where no Ray answers: {first}")
+    return StudyError(f"RAY_ADDRESS is '{address}', where no Ray answers: {_first(error)}")
+
+
+def _first(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _has_dashboard() -> bool:

@@ -10,11 +10,11 @@ import pandas as pd
 from smoothray_analysis.arms import arm_names
 from smoothray_analysis.associations import association_lines, associations, associations_over
 from smoothray_analysis.comparisons import Settings
-from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
+from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials, recorded_formulas
 from smoothray_analysis.loading import Records
 from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
 from smoothray_analysis.moderators import moderation_lines, moderations, moderators
-from smoothray_analysis.narrative import one_or_all
+from smoothray_analysis.narrative import comparison_lines, one_or_all
 from smoothray_analysis.published import beside_srbench
 from smoothray_analysis.runs import catastrophes, profiles
 from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
@@ -30,7 +30,8 @@ class Findings:
     """What a report is made of. Frames are empty where there is nothing to say.
 
     records: a row a trial, with `arm`, formulas as the rule chose them. evidence: with its verdict; lines:
-    the verdict, and whether it depends on the choices. results: of `narrative.one_or_all`, as a frame.
+    the verdict, and whether it depends on the choices; sentences: those of them that tell a comparison each.
+    results: of `narrative.one_or_all`, as a frame.
     sensitivity, ropes: of `sensitivity`. sizes: of `sizes.at_matched_sizes`. curves, over_strengths: of
     `mechanism`; associations, associations_over, moderators, moderations: of the modules `associations` and
     `moderators`; mechanism: their lines. profiles, catastrophes: of `runs`. fronts, formulas: of `formulas`.
@@ -40,6 +41,7 @@ class Findings:
     records: pd.DataFrame
     evidence: Evidence
     lines: tuple[str, ...]
+    sentences: tuple[str, ...]
     results: pd.DataFrame
     sensitivity: pd.DataFrame
     ropes: pd.DataFrame
@@ -71,18 +73,21 @@ def find(
     compared under. say: is told what is being done.
     """
     say("reading the fronts")
-    members = records.fronts(MEMBERS)
+    # Without fronts there is nothing to choose from anew, at other sizes neither.
+    members = records.fronts(MEMBERS) if records.has_fronts or rule is not None else pd.DataFrame()
     frame = records.frame if rule is None else reselect(records.frame, members, rule)
     frame = frame.assign(arm=arm_names(frame))
     say("comparing the arms")
     ev = evidence(frame, settings=settings, warnings=records.warnings)
-    results = pd.DataFrame(one_or_all(ev.per_dataset, ev.over_datasets))
+    compared = one_or_all(ev.per_dataset, ev.over_datasets)
+    results = pd.DataFrame(compared)
     say("comparing ways of choosing")
     # The report's own rule is not tried again, if all formulas were chosen by it.
-    others = [name for name in rules if name != ev.rule]
+    others = [name for name in rules if name != ev.rule and records.has_fronts]
     other = sizes = pd.DataFrame()
     if len(results):
         other = sensitivity(records.frame, frame, members, others, settings)
+    if len(results) and records.has_fronts:
         aim = rule.aim if rule is not None else ev.rule
         sizes = at_matched_sizes(
             frame, members, "fidelity" if "fidelity" in aim else "accuracy", settings
@@ -98,15 +103,20 @@ def find(
     kinds_over = moderations(kinds, settings.alpha, *drawn)
     reasons = [*mechanism_lines(curves), *association_lines(goes_with_over)]
     trials = median_trials(ev.chosen, ev.arms)
-    fronts = fronts_of(trials, records, rule)
+    if records.has_fronts:
+        fronts = fronts_of(trials, records, rule)
+        formulas = best_formulas(fronts, ev.chosen)
+    else:
+        fronts, formulas = pd.DataFrame(), recorded_formulas(trials, ev.chosen)
     return Findings(
         records=frame, evidence=ev,
         lines=(*ev.lines[:2], *sensitivity_lines(results, other), *ev.lines[2:]),
+        sentences=tuple(comparison_lines(compared, settings)),
         results=results, sensitivity=other, ropes=over_ropes(ev.per_dataset, settings),
         sizes=sizes, curves=curves,
         over_strengths=over_strengths(curves), associations=goes_with,
         associations_over=goes_with_over, moderators=kinds, moderations=kinds_over,
         profiles=profiles(ev.chosen, *drawn), catastrophes=catastrophes(ev.chosen, *drawn),
-        fronts=fronts, formulas=best_formulas(fronts, ev.chosen), srbench=beside_srbench(ev.arms),
+        fronts=fronts, formulas=formulas, srbench=beside_srbench(ev.arms),
         mechanism=(*reasons, *moderation_lines(kinds, kinds_over)),
     )  # fmt: skip

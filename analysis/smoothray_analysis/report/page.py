@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from smoothray_analysis.arms import by_baseline, several_students, strength_text, who
-from smoothray_analysis.headline import parts
+from smoothray_analysis.headline import FEW_ARMS, parts, summary
 from smoothray_analysis.published import PROTOCOL
 from smoothray_analysis.report.findings import Findings
 from smoothray_analysis.report.mathml import breakable
@@ -31,6 +31,8 @@ CHOSEN = {
     TRIAL: "for each trial by itself",
     FIXED: "before the study",
 }
+FEW_SENTENCES = 6
+"""More comparisons than this are folded: their table says the same."""
 PARTS = ("differences", "ranks", "strengths", "mechanism", "formulas")
 
 
@@ -67,6 +69,7 @@ def page(
     template = jinja.from_string((folder / "page.html.jinja").read_text(encoding="utf-8"))
     first, *rest = findings.lines
     headline, *found = parts(first)
+    sentences = findings.sentences if len(findings.sentences) > FEW_SENTENCES else ()
     return template.render(
         study=study,
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
@@ -76,7 +79,9 @@ def page(
         words=words(findings.records),
         few=FEW,
         about=about,
-        lines=rest,
+        lines=[line for line in rest if line not in sentences],
+        sentences=sentences,
+        summary=_summary(findings),
         tables=tables,
         plots={part: [item for item in plots if item.part == part] for part in PARTS},
         formulas=_formulas(findings.formulas, findings.evidence.arms),
@@ -142,6 +147,19 @@ def _why(row: dict[Any, Any], arms: pd.DataFrame) -> str:
         return "the only arm with a formula here"
     second = f"{scores.index[0]} {plain_number(scores.iloc[0]).lstrip('+')}"
     return f"highest median validation R² here: {plain_number(own).lstrip('+')}, then {second}"
+
+
+def _summary(findings: Findings) -> pd.DataFrame | None:
+    """The headline's numbers, where the headline does not have them all."""
+    endpoints = findings.evidence.endpoints
+    if endpoints.empty:
+        return None
+    table = summary(endpoints)
+    if len(table) <= FEW_ARMS:
+        return None
+    several = several_students(table)
+    arms = [who(a, s, several) for a, s in zip(table["arm"], table["student"], strict=True)]
+    return table.drop(columns=["student", "arm"]).set_axis(arms)
 
 
 def _choices(findings: Findings) -> pd.DataFrame | None:
