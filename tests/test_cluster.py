@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import clean_environment
+from machines import PROJECT, Machines, missing
 
-PROJECT = Path(__file__).parents[1]
 CLUSTER = PROJECT / "cluster"
 FILES = sorted(path for path in CLUSTER.iterdir() if path.is_file())
 
@@ -141,9 +140,10 @@ def test_the_slurm_script():
     ended = slurm("run", "a.yaml", DRY_RUN="1", HEAD="a1", HEAD_IP="10.1.2.3", **job)
     assert ended.returncode == 0, ended.stderr
     head, workers, study = ended.stdout.splitlines()
-    assert head.startswith("srun --nodes=1 --nodelist=a1 ") and " ray start --head " in head
+    assert head.startswith("srun --nodes=1 --ntasks=1 --nodelist=a1 ")
+    assert " ray start --head " in head
     assert "--node-ip-address=10.1.2.3 --port=24567" in head and "--num-cpus=8" in head
-    assert workers.startswith("srun --nodes=2 --exclude=a1 ")
+    assert workers.startswith("srun --nodes=2 --ntasks=2 --exclude=a1 ")
     assert "ray start --address=10.1.2.3:24567 --num-cpus=8" in workers
     assert study.startswith("RAY_ADDRESS=10.1.2.3:24567 python ")
     assert study.endswith("/cluster/submit.py run a.yaml")
@@ -156,7 +156,8 @@ def test_the_image():
     text = (CLUSTER / "Dockerfile").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     words = [line.split() for line in lines]
-    assert words[0][1].split(":")[1] not in ("", "latest")
+    assert words[0][0] == "ARG" and words[1] == ["FROM", "${BASE}"]
+    assert words[0][1].removeprefix("BASE=").split(":")[1] not in ("", "latest")
     places = {
         what: next(i for i, line in enumerate(lines) if what in line)
         for what in ("USER ", "--constraint constraints.txt", "warm_up()", "JULIAPKG_OFFLINE=yes")
@@ -186,49 +187,6 @@ teacher: {steps: 60, hidden: [8]}
 student: {options: {population_size: 50, generations: 5}}
 """
 
-NETWORK = """
-set -eu
-source "$1/fresh.sh"
-fresh "$1/launcher/tmp" /tmp
-ip link set lo up
-ip link add bridge type bridge
-ip address add 10.77.0.1/24 dev bridge
-ip link set bridge up
-for node in 2 3; do
-  unshare --net --pid --mount --fork --mount-proc --kill-child bash "$1/node.sh" "$1" $node &
-  while [ "$(readlink /proc/$!/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
-  ip link add port$node type veth peer name eth0 netns $!
-  ip link set port$node master bridge up
-done
-wait
-"""
-NODE = """
-set -eu
-source "$1/fresh.sh"
-fresh "$1/node$2/tmp" /tmp
-fresh "$1/node$2/home" HOME
-mount -t tmpfs none /run
-mkdir -p /run/sshd
-ip link set lo up
-until ip link show eth0 > /dev/null 2>&1; do sleep 0.05; done
-ip address add 10.77.0.$2/24 dev eth0
-ip link set eth0 up
-ip route add default via 10.77.0.1
-exec /usr/sbin/sshd -D -E "$1/node$2/sshd.log" -f "$1/node$2/sshd_config"
-"""
-# A machine has a /tmp and a home of its own, in which only what it must see of this one's is left.
-FRESH = """
-fresh() {
-  mkdir -p "$1"
-  for kept in KEPT; do
-    case "$kept" in "$2"/*)
-      mkdir -p "$1${kept#"$2"}"
-      mount --bind "$kept" "$1${kept#"$2"}" ;;
-    esac
-  done
-  mount --rbind "$1" "$2"
-}
-"""
 SSHD = """
 ListenAddress 10.77.0.NODE
 HostKey FOLDER/host_key
@@ -239,55 +197,34 @@ PasswordAuthentication no
 UsePAM no
 StrictModes no
 """
-NAMESPACE = ["unshare", "--net", "--pid", "--mount", "--fork", "--mount-proc", "--kill-child"]
 
 
-class Machines:
-    """A launcher and two machines, each with processes, a network, a home and a /tmp of its own.
+class SSHMachines(Machines):
+    """A launcher and two nodes that it reaches over SSH. `ray stop` ends only what runs on that node."""
 
-    So `ray stop` ends only what runs on that machine, and all of it ends with the first process.
-    """
+    service = """
+mkdir -p /run/sshd
+exec /usr/sbin/sshd -D -E "$1/node$2/sshd.log" -f "$1/node$2/sshd_config"
+"""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.project = folder / "project"
-        venv = Path(sys.prefix)
-        ignored = shutil.ignore_patterns(".*", "__pycache__", "mlruns", "mlflow.db*")
-        shutil.copytree(PROJECT, self.project, ignore=ignored)
-        shutil.copy(PROJECT / ".gitignore", self.project)
+        super().__init__(folder, nodes=(2, 3))
         (self.project / "tiny.yaml").write_text(STUDY)
         for key in ("host_key", "user_key"):
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
             )
         shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
-        kept = " ".join(f"'{path}'" for path in {str(folder), sys.prefix, sys.base_prefix, PROJECT})
-        (folder / "fresh.sh").write_text(FRESH.replace("KEPT", kept))
-        (folder / "network.sh").write_text(NETWORK)
-        (folder / "node.sh").write_text(NODE.replace("HOME", os.path.expanduser("~")))
         wanted = (PROJECT / "pyproject.toml").read_bytes()
         wanted += (PROJECT / "constraints.txt").read_bytes()
-        for node in (2, 3):
+        for node in self.nodes:
             home = self.home(node)
-            home.mkdir(parents=True)
             # As if `setup_commands` had installed the project here before.
-            (home / "smoothray-venv").symlink_to(venv)
+            (home / "smoothray-venv").symlink_to(Path(sys.prefix))
             (home / "smoothray-venv.installed").write_bytes(wanted)
             sshd = SSHD.replace("NODE", str(node)).replace("FOLDER", str(folder))
             (folder / f"node{node}" / "sshd_config").write_text(sshd)
-        (folder / "launcher").mkdir()
         self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [*NAMESPACE, "bash", self.folder / "network.sh", self.folder],
-            stdin=subprocess.DEVNULL,
-            stdout=open(self.folder / "network.log", "wb"),  # noqa: SIM115
-            stderr=subprocess.STDOUT,
-        )
-
-    def home(self, node: int) -> Path:
-        return self.folder / f"node{node}" / "home"
 
     def answer(self) -> bool:
         """Whether all machines' SSH servers greet within half a minute."""
@@ -302,57 +239,13 @@ class Machines:
             time.sleep(0.2)
         return True
 
-    @property
-    def log(self) -> str:
-        files = [self.folder / "network.log", *self.folder.glob("node*/sshd.log")]
-        return "".join(file.read_text() for file in files if file.exists())
-
-    def inside(self, *command: object) -> list[str]:
-        spaces = Path(f"/proc/{self.process.pid}/ns")
-        kinds = {"net": "net", "mount": "mnt", "pid": "pid_for_children"}
-        enter = [f"--{kind}={spaces / name}" for kind, name in kinds.items()]
-        return ["nsenter", *enter, "--", *map(str, command)]
-
-    def run(self, *command: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """A command on the launcher, in the project's folder."""
-        environment = {
-            **clean_environment(),
-            "HOME": str(self.folder / "launcher"),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        }
-        return subprocess.run(
-            self.inside("env", "-C", self.project, "timeout", timeout, *command),
-            env=environment, timeout=timeout + 10, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(timeout=10)
-
-
-def missing() -> str | None:
-    """Why there can be no machines here."""
-    if os.geteuid() != 0:
-        return "namespaces and sshd need root"
-    tools = ["ip", "nsenter", "rsync", "ssh", "ssh-keygen", "unshare", "/usr/sbin/sshd"]
-    lacking = [tool for tool in tools if not shutil.which(tool)]
-    if lacking:
-        return f"not installed: {', '.join(lacking)} (Debian: iproute2 openssh-server rsync)"
-    tried = subprocess.run(
-        [*NAMESPACE, "ip", "link", "add", "bridge", "type", "bridge"],
-        capture_output=True,
-        text=True,
-    )
-    return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else None
-
 
 @pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
-    reason = missing()
+def machines(tmp_path: Path) -> Iterator[SSHMachines]:
+    reason = missing(["rsync", "ssh", "ssh-keygen", "/usr/sbin/sshd"], "openssh-server rsync")
     if reason:
         pytest.skip(reason)
-    machines = Machines(tmp_path)
+    machines = SSHMachines(tmp_path)
     try:
         if not machines.answer():  # seen once: sshd listened, and took no connection
             machines.close()

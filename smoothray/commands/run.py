@@ -165,7 +165,7 @@ def _work(
     except KeyboardInterrupt:
         stopped = True
     wanted = search.known_keys()
-    if rows is None:  # stopped before anything ran, or once more while it stopped
+    if rows is None:  # stopped before anything ran, once more while it stopped, or with its head
         records = read_study(study.name, say).records
         rows = {key: without_front(records[key]) for key in wanted if key in records}
     if search.stops:

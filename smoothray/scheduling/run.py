@@ -161,9 +161,12 @@ class StudyRun:
         if self._error is not None:
             raise StudyError(f"Ray Tune came to an end by itself: {self._error}")
 
-    def rows(self, keys: Collection[Key]) -> dict[Key, Record]:
-        """The records of these trials, without their fronts."""
-        rows: list[Record] = ray.get(self.recorder.rows.remote(keys))
+    def rows(self, keys: Collection[Key]) -> dict[Key, Record] | None:
+        """The records of these trials, without their fronts; None where the head has ended meanwhile."""
+        try:
+            rows: list[Record] = ray.get(self.recorder.rows.remote(keys))
+        except RayError:
+            return None
         return {Key.of(row): row for row in rows}
 
     def finish(self, timeout: float | None) -> tuple[int, str | None]:
