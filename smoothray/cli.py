@@ -152,18 +152,33 @@ def plan(
     study: Annotated[Path, typer.Argument(help=STUDY)],
     datasets: Annotated[str, typer.Option(help="Only these of its data sets.")] = "",
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores to plan for.")] = None,
-    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs to plan for.")] = None,
+    cores: Annotated[
+        str,
+        typer.Option(help="Cores to plan for; 16,64 compares two clusters. All of this machine."),
+    ] = "",
+    gpus: Annotated[
+        str,
+        typer.Option(help="GPUs to plan for: one number for all, or one for each of the cores."),
+    ] = "",
+    price_core_hour: Annotated[
+        str, typer.Option(help="What a core costs an hour, in any money: .04")
+    ] = "",
+    price_gpu_hour: Annotated[
+        str, typer.Option(help="What a GPU costs an hour, in the same money: 1.2")
+    ] = "",
     seconds: Annotated[
         float,
         typer.Option(min=0, help="How long to time fits and banks that are not recorded yet."),
     ] = 60,
 ) -> None:
     """Say what a study will cost, before anything runs."""
+    from smoothray.commands.options import prices_of, shapes_of
     from smoothray.commands.plan import plan as print_plan
 
+    shapes = shapes_of(cores, gpus)
+    prices = prices_of(price_core_hour, price_gpu_hour, shapes)
     only = [part.strip() for part in datasets.split(",") if part.strip()]
-    print_plan(_load(study, {"trials": trials}, {}, None), only, cores, gpus, seconds)
+    print_plan(_load(study, {"trials": trials}, {}, None), only, shapes, prices, seconds)
 
 
 @app.command()

@@ -144,6 +144,11 @@ class Machines:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
+    def command_lines(self) -> str:
+        """Of all processes on all machines."""
+        listed = self.inside("ps", "-eww", "-o", "args")
+        return subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+
     def lose(self, node: int) -> None:
         """A node is gone from one moment to the next."""
         pid = (self.folder / f"node{node}" / "pid").read_text().strip()

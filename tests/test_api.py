@@ -15,6 +15,7 @@ import pytest
 
 import smoothray
 from smoothray import Dataset, Study, StudyResult, load_records, run_study
+from smoothray.commands.estimate import Shape
 from smoothray.commands.plan import plan
 from smoothray.commands.status import status
 from smoothray.datasets import expand
@@ -75,7 +76,7 @@ def test_a_study_runs_goes_on_and_is_reported(place):
     with pytest.raises(StudyError, match="the data set 'mine' has changed"):
         run_study(small(shift=1.0))
     status(small())
-    plan(small(), [], cores=2, gpus=None, seconds=0)
+    plan(small(), [], [Shape(2)], None, seconds=0)
 
 
 @pytest.mark.ray

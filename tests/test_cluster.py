@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import clean_environment
+from conftest import COMMAND, clean_environment
 from machines import PROJECT, Machines, missing
 
 CLUSTER = PROJECT / "cluster"
@@ -87,6 +87,21 @@ def test_ray_accepts_the_file(name):
     assert ".git" in config["rsync_exclude"] and ".gitignore" in config["rsync_filter"]
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "local.yaml"])
+def test_ray_asks_for_a_token(name):
+    """It is made on the head before Ray starts there, in a file of its user's alone, and goes to all."""
+    config = yaml.safe_load((CLUSTER / name).read_text())
+    assert config["cluster_synced_files"] == ["~/.ray/auth_token"]
+    stop, token, head = config["head_start_ray_commands"][:3]
+    assert stop == "ray stop"
+    assert "umask 077 && ray get-auth-token --generate > /dev/null" in token
+    for start in (head, config["worker_start_ray_commands"][-1]):
+        assert start.startswith("RAY_AUTH_MODE=token ") and " ray start " in start
+    # What `ray submit` and `ray exec` run there has it in its environment.
+    everywhere = config["setup_commands"] + config.get("docker", {}).get("run_options", [])
+    assert any("RAY_AUTH_MODE=token" in command for command in everywhere)
+
+
 def test_cloud_machines_come_from_zero():
     from ray.autoscaler._private.util import prepare_config
 
@@ -105,6 +120,7 @@ def test_the_kubernetes_file():
     assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
     spec = cluster["spec"]
     assert spec["enableInTreeAutoscaling"] is True
+    assert spec["authOptions"] == {"mode": "token"}
     constraints = (PROJECT / "constraints.txt").read_text().splitlines()
     assert f"ray=={spec['rayVersion']}" in constraints
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
@@ -124,6 +140,79 @@ def test_the_kubernetes_file():
     assert teacher["resources"]["limits"]["nvidia.com/gpu"] == "1"
     (claimed,) = spec["headGroupSpec"]["template"]["spec"]["volumes"]
     assert claimed["persistentVolumeClaim"]["claimName"] == volume["metadata"]["name"]
+
+
+def test_the_job_runs_on_the_same_cluster():
+    volume, cluster = yaml.safe_load_all((CLUSTER / "kuberay.yaml").read_text())
+    volume_of_job, job = yaml.safe_load_all((CLUSTER / "rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"], volume_of_job) == ("ray.io/v1", "RayJob", volume)
+    spec = job["spec"]["rayClusterSpec"]
+    # A job is handed in through the dashboard, from another pod.
+    parameters = cluster["spec"]["headGroupSpec"]["rayStartParams"]
+    assert parameters.pop("dashboard-host") == "127.0.0.1"
+    assert spec == cluster["spec"] and spec["authOptions"] == {"mode": "token"}
+    # It ends, and so does its cluster; what it calls is in the image, and the study comes along.
+    assert job["spec"]["shutdownAfterJobFinishes"] is True and job["spec"]["backoffLimit"] > 0
+    program, script, command, study, *_ = job["spec"]["entrypoint"].split()
+    (head, *_) = spec["headGroupSpec"]["template"]["spec"]["containers"]
+    home = {setting["name"]: setting["value"] for setting in head["env"]}["SMOOTHRAY_HOME"]
+    assert (program, script, command) == ("python", f"{home}/cluster/submit.py", "run")
+    assert (PROJECT / study).is_file()
+
+
+RAY_FIELDS = {
+    "RayCluster": {"authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions",
+                   "headGroupSpec", "headServiceAnnotations", "managedBy", "rayVersion", "suspend",
+                   "workerGroupSpecs"},
+    "RayJob": {"activeDeadlineSeconds", "backoffLimit", "clusterSelector", "entrypoint", "entrypointNumCpus",
+               "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata",
+               "rayClusterSpec", "runtimeEnvYAML", "shutdownAfterJobFinishes", "submissionMode",
+               "submitterConfig", "submitterPodTemplate", "suspend", "ttlSecondsAfterFinished"},
+    "head": {"enableIngress", "headService", "rayStartParams", "serviceType", "template"},
+    "workers": {"groupName", "maxReplicas", "minReplicas", "numOfHosts", "rayStartParams", "replicas",
+                "scaleStrategy", "suspend", "template"},
+    "autoscaler": {"env", "envFrom", "idleTimeoutSeconds", "image", "imagePullPolicy", "resources",
+                   "securityContext", "upscalingMode", "version", "volumeMounts"},
+}  # fmt: skip
+"""Fields of KubeRay's kinds, by its API reference of 1.5: its schema is in no package."""
+
+
+def kubernetes_objects(name: str) -> Iterator[dict[str, object]]:
+    """What Kubernetes itself will be given of a file: volumes, and a pod for each template in it."""
+    for document in yaml.safe_load_all((CLUSTER / name).read_text()):
+        if document["kind"] not in ("RayCluster", "RayJob"):
+            yield document
+            continue
+        assert set(document["spec"]) <= RAY_FIELDS[document["kind"]]
+        spec = document["spec"].get("rayClusterSpec", document["spec"])
+        assert set(spec) <= RAY_FIELDS["RayCluster"]
+        assert set(spec["headGroupSpec"]) <= RAY_FIELDS["head"]
+        assert all(set(group) <= RAY_FIELDS["workers"] for group in spec["workerGroupSpecs"])
+        options = spec["autoscalerOptions"]
+        assert set(options) <= RAY_FIELDS["autoscaler"]
+        container = {key: options[key] for key in ("resources", "securityContext")}
+        container |= {"name": "autoscaler", "image": "the-heads:1"}
+        templates = [
+            group["template"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])
+        ]
+        for template in (*templates, {"spec": {"containers": [container]}}):
+            yield {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, **template}
+
+
+@pytest.mark.parametrize("name", ["kuberay.yaml", "rayjob.yaml"])
+def test_kubernetes_accepts_what_the_file_gives_it(name):
+    kubernetes = pytest.importorskip(
+        "kubernetes_validate", reason="pip install kubernetes-validate"
+    )
+    objects = list(kubernetes_objects(name))
+    assert [each["kind"] for each in objects] == ["PersistentVolumeClaim"] + 4 * ["Pod"]
+    for version in ("1.31", kubernetes.latest_version()):
+        for each in objects:
+            kubernetes.validate(each, version, strict=True)
+    head = objects[1]
+    head["spec"]["containers"][0]["resource"] = {}
+    with pytest.raises(kubernetes.ValidationError, match="resource"):
+        kubernetes.validate(head, version, strict=True)
 
 
 def slurm(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -295,6 +384,19 @@ def test_a_study_on_ones_own_machines(machines):
     assert "2 local.cluster.node" in status.stdout, status.stdout
     assert (machines.home(3) / "smoothray" / "smoothray" / "cli.py").exists()
     assert not (machines.home(3) / "smoothray-records").exists()
+
+    # And a token, which Ray asks for: the launcher has none.
+    files = [machines.home(node) / ".ray" / "auth_token" for node in (2, 3)]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
+    token, copied = (file.read_text() for file in files)
+    assert token == copied and token not in up.stdout + first.stdout + machines.command_lines()
+    refused = machines.run("env", "RAY_ADDRESS=10.77.0.2:6379", *COMMAND, "run", "tiny.yaml")
+    assert refused.returncode == 2, refused.stdout
+    assert "refuses this token; set RAY_AUTH_MODE=token" in refused.stdout
+    asked = ("ray", "status", "--address", "10.77.0.2:6379")
+    wrong = ("env", "RAY_AUTH_MODE=token", f"RAY_AUTH_TOKEN={'0' * len(token)}")
+    refused = machines.run(*wrong, *asked)
+    assert refused.returncode and "InvalidAuthToken" in refused.stdout, refused.stdout
 
     wrong = machines.run("ray", "submit", file, "cluster/submit.py", "run", "none.yaml")
     assert wrong.returncode == 1

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import all_keys as keys
 from test_processes import Apart
 
 from smoothray.commands.estimate import (
+    START_SECONDS,
     STOP_SECONDS,
     Costs,
+    Prices,
+    Shape,
     estimate,
     measure,
     recorded_costs,
@@ -61,9 +66,67 @@ def test_banks_take_cores_only_where_there_is_no_gpu():
     assert without.wall >= 40 + 8
 
 
+def test_cores_do_not_wait_for_a_bank_while_there_is_other_work():
+    many = study(
+        datasets=["sklearn:iris"],
+        trials=40,
+        penalties={"jacobian": [0.1, 0.2, 0.3, 0.4]},
+        restarts=4,
+    )
+    todo = jobs(keys(many, ["iris"], 40), {})
+    costs = Costs({"iris": 90}, {("iris", "operon"): 3.0}, {("iris", ("none", "early")): 1.5})
+    for cores, gpus in ((2, 0), (4, 0), (4, 1)):
+        cost = estimate(many, todo, costs, cores, gpus)
+        work = cost.fit_seconds + (0 if gpus else cost.bank_seconds)
+        longest = 40 * 1.5 + 40 * 3.0 / cores
+        assert work / cores <= cost.wall - START_SECONDS <= work / cores + longest
+
+
+def test_what_machines_cost_is_more_than_the_work():
+    todo = jobs(keys(study(baselines=["none"]), ["iris"], 4), {})
+    costs = Costs({"iris": 90}, {("iris", "operon"): 1.0}, {("iris", ("none", "early")): 5.0})
+    prices, few, many, one_gpu = Prices(0.04, 1.2), Shape(2), Shape(8), Shape(2, 1)
+    bills = {}
+    for shape in (few, many, one_gpu):
+        cost = estimate(study(), todo, costs, shape.cores, shape.gpus)
+        bills[shape] = (prices.of_machines(cost, shape), prices.of_work(cost, shape, 0.25))
+    # 48 seconds of fits and banks on cores; 8 of fits and a quarter of a GPU for 40.
+    assert bills[few][1] == bills[many][1] == pytest.approx(48 * 0.04 / 3600)
+    assert bills[one_gpu][1] == pytest.approx((8 * 0.04 + 40 * 0.25 * 1.2) / 3600)
+    assert all(machines > work for machines, work in bills.values())
+    assert bills[many][0] > bills[few][0]  # most of eight cores wait for two banks
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("--price-core-hour=-1", "--price-core-hour takes a number of 0 or more, not '-1'"),
+        ("--price-core-hour=dear", "--price-core-hour takes a number of 0 or more, not 'dear'"),
+        (
+            "--price-core-hour=.04 --price-gpu-hour=inf",
+            "--price-gpu-hour takes a number of 0 or more",
+        ),
+        ("--price-core-hour=nan", "not 'nan'"),
+        ("--price-gpu-hour=1.2", "--price-core-hour is missing; give both prices, 0 for"),
+        ("--gpus=2 --price-core-hour=.04", "--price-gpu-hour is missing"),
+        ("--cores=0", "--cores takes a whole number of 1 or more, not '0'"),
+        ("--cores=4,2.5", "--cores takes a whole number of 1 or more, not '2.5'"),
+        ("--cores=4,8,16 --gpus=0,1", "--gpus has 2 numbers and --cores 3; give"),
+    ],
+)
+def test_a_wrong_price_is_said_before_any_work(main, place, options, reason):
+    # The file is not there either: what was typed is looked at first.
+    done = main("plan", "missing.yaml", *options.split())
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and reason in line
+
+
 def test_what_is_not_known_lies_on_the_line_through_what_is():
     costs = Costs({"a": 100, "b": 300, "c": 200, "d": 600}, {("a", "o"): 1.0, ("b", "o"): 3.0})
     assert costs.fit("c", "o") == pytest.approx(2.0) and costs.fit("d", "o") == pytest.approx(6.0)
+    more = Costs({"a": 100, "b": 100, "c": 100}, {("a", "o"): 1.0, ("b", "o"): 3.0})
+    assert [more.fit(name, "o") for name in "abc"] == [1.0, 3.0, 2.0]
     costs.networks = {("a", ("none", "early")): 1.0, ("b", ("none", "early")): 2.0}
     costs.batch = 300
     assert costs.network("d", "jacobian", "early") == pytest.approx(2.0)
@@ -150,7 +213,19 @@ def test_plan_and_status_from_the_command_line(smoothray, main, place):
     done = smoothray("plan", "small.yaml", "--seconds", 1, "--cores", 4, cwd=place)
     assert done.returncode == 0, done.stderr
     assert "20 fits, 0 recorded; to do: 20 fits and 8 banks" in done.stdout
-    assert "on 4 cores all in about" in done.stdout
+    assert "on 4 cores all in about" in done.stdout and " an hour" not in done.stdout
+    prices = ("--price-core-hour", ".04", "--price-gpu-hour", "1.2")
+    done = smoothray("plan", "small.yaml", "--seconds", 0, "--cores", 4, *prices, cwd=place)
+    assert re.search(
+        r"At 0\.04 an hour for a core: about 0\.0\d for machines .*, 0\.0\d for the work",
+        done.stdout,
+    )
+    shapes = ("--cores", "2,64,64", "--gpus", "0,0,2")
+    done = smoothray("plan", "small.yaml", "--seconds", 0, *shapes, *prices, cwd=place)
+    rows = [re.findall(r"[^│\s]+", line) for line in done.stdout.splitlines() if "│" in line]
+    table = [row for row in rows if row[:2] in (["2", "0"], ["64", "0"], ["64", "2"])]
+    assert len(table) == 3, done.stdout
+    assert "At 0.04 an hour for a core and 1.2 for a GPU: machines that" in done.stdout
     done = smoothray("status", "small.yaml", cwd=place)
     assert done.returncode == 0 and "0 of 10" in done.stdout
     assert "Left: 20 fits and 8 banks of teachers." in done.stdout

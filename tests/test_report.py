@@ -678,9 +678,9 @@ def test_a_study_that_is_not_complete_says_so(tmp_path):
 def test_records_without_what_a_report_needs_are_refused(main, place):
     write_parquet(made_up(1, 2), place / "whole.parquet")
     whole = pd.read_parquet(place / "whole.parquet")
-    whole.drop(columns=["front", "complexity"]).to_parquet(place / "part.parquet")
+    whole.drop(columns=["formula", "complexity"]).to_parquet(place / "part.parquet")
     done = main("report", "part.parquet")
-    assert done.returncode == 2 and "it lacks complexity, front" in done.stderr
+    assert done.returncode == 2 and "it lacks complexity, formula" in done.stderr
     assert not (place / "part-report").exists()
 
 

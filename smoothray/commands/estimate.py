@@ -4,9 +4,11 @@ together."""
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,7 +40,8 @@ BANK_MEASURED = 4
 class Costs:
     """Seconds of a fit by (data set, student), of a network in a bank by data set and (penalty, regime).
 
-    What is not known is taken from the line through what is, by rows of a gradient step or a fit.
+    What is not known is taken from the line through what is, by rows of a gradient step or a fit; of several
+    with as many rows from their mean.
     most: the rows that each student sees at most. limits: each student's time limit. starts: seconds until
     a new process has a student ready. memory: bytes that it then holds. The last two are measured, or else
     what the students say of themselves.
@@ -74,7 +77,9 @@ class Costs:
         known = {d: s for (d, name), s in self.fits.items() if name == student}
         most = self.most.get(student) or max(self.rows.values())
         seen = {d: min(most, rows) for d, rows in self.rows.items()}
-        seconds = _on_line(seen[dataset], {seen[d]: s for d, s in known.items()})
+        seconds = known.get(dataset)
+        if seconds is None:
+            seconds = _on_line(seen[dataset], [(seen[d], s) for d, s in known.items()])
         return seconds if seconds < self.limits.get(student, math.inf) else self.late(student)
 
     def late(self, student: str) -> float:
@@ -83,8 +88,10 @@ class Costs:
 
     def network(self, dataset: str, penalty: str, stopping: str) -> float:
         known = {d: s for (d, regime), s in self.networks.items() if regime == (penalty, stopping)}
-        known = known or {d: s for (d, _), s in self.networks.items()}
-        steps = {min(self.rows[d], self.batch): s for d, s in known.items()}
+        if dataset in known:
+            return known[dataset]
+        pairs = known.items() or [(d, s) for (d, _), s in self.networks.items()]
+        steps = [(min(self.rows[d], self.batch), s) for d, s in pairs]
         return _on_line(min(self.rows[dataset], self.batch), steps)
 
 
@@ -97,6 +104,41 @@ class Estimate:
     fit_seconds: float
     bank_seconds: float
     wall: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A cluster to plan for: cores for students, and GPUs for teachers (0: they are trained on the cores)."""
+
+    cores: int
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What an hour of a core and of a GPU costs, in any money."""
+
+    core: float
+    gpu: float = 0.0
+
+    def of_machines(self, cost: Estimate, shape: Shape) -> float:
+        """All cores and GPUs kept until the last fit is done.
+
+        >>> done = Estimate(fits=10, banks=1, fit_seconds=7200, bank_seconds=3600, wall=5400)
+        >>> round(Prices(core=0.04, gpu=1.2).of_machines(done, Shape(cores=10, gpus=2)), 2)
+        4.2
+        """
+        return (shape.cores * self.core + shape.gpus * self.gpu) * cost.wall / 3600
+
+    def of_work(self, cost: Estimate, shape: Shape, gpu_share: float) -> float:
+        """The fits' and banks' seconds alone, as if nothing ever stood idle; a bank has a share of a GPU.
+
+        >>> done = Estimate(fits=10, banks=1, fit_seconds=7200, bank_seconds=3600, wall=5400)
+        >>> round(Prices(core=0.04, gpu=1.2).of_work(done, Shape(cores=10, gpus=2), 0.25), 2)
+        0.38
+        """
+        bank = gpu_share * self.gpu if shape.gpus else self.core
+        return (cost.fit_seconds * self.core + cost.bank_seconds * bank) / 3600
 
 
 def recorded_costs(study: Study, rows: Mapping[str, int], records: Iterable[Record]) -> Costs:
@@ -215,37 +257,41 @@ def estimate(
 
     costs: None to count jobs alone.
 
-    Without a GPU, banks take cores from the fits. GPUs are taken to train a bank as fast as this machine's
-    device does.
+    A bank goes before fits that are ready, and at most half of the cores train at a time, which without a GPU
+    are the fits' too. GPUs are taken to train a bank as fast as this machine's device does.
     """
     slots = max(1, int(gpus / study.teacher.gpu_share) if gpus else cores // 2)
-    teachers = [0.0] * slots
-    workers = [START_SECONDS + _slow_starts(study, costs)] * cores
-    heapq.heapify(teachers)
-    heapq.heapify(workers)
-    total_fit = total_bank = last = 0.0
-    banks = fits = 0
-    for job in sorted(todo, key=lambda job: find_penalty(job.penalty).has_teacher):
-        ready = START_SECONDS
+    banks: deque[tuple[float, list[float]]] = deque()
+    ready: deque[float] = deque()
+    for job in todo:
+        fits = [costs.fit(key.dataset, key.student) if costs else 0.0 for key in job.fits]
         if find_penalty(job.penalty).has_teacher:
             network = costs.network(job.dataset, job.penalty, job.stopping) if costs else 0.0
-            seconds = network * len(job.trials) * job.ensemble
-            begin = max(heapq.heappop(teachers), START_SECONDS)
-            if not gpus:
-                begin = max(begin, heapq.heappop(workers))
-                heapq.heappush(workers, begin + seconds)
-            ready = begin + seconds
-            heapq.heappush(teachers, ready)
-            total_bank += seconds
-            banks += 1
-        for key in job.fits:
-            seconds = costs.fit(key.dataset, key.student) if costs else 0.0
-            end = max(heapq.heappop(workers), ready) + seconds
-            heapq.heappush(workers, end)
-            total_fit += seconds
-            last = max(last, end)
-            fits += 1
-    return Estimate(fits, banks, total_fit, total_bank, last)
+            banks.append((network * len(job.trials) * job.ensemble, fits))
+        else:
+            ready.extend(fits)
+    bank_seconds = sum(seconds for seconds, _ in banks)
+    fit_seconds = sum(ready) + sum(sum(fits) for _, fits in banks)
+    counts = (len(ready) + sum(len(fits) for _, fits in banks), len(banks))
+    # What ends, and when: it gives back cores and slots, and has fits ready.
+    ends: list[tuple[float, int, int, int, list[float]]] = []
+    heapq.heappush(ends, (START_SECONDS + _slow_starts(study, costs), 0, cores, 0, []))
+    now, free, order = START_SECONDS, 0, itertools.count(1)
+    while True:
+        while banks and slots and (gpus or free):
+            seconds, fits = banks.popleft()
+            core = 0 if gpus else 1
+            slots, free = slots - 1, free - core
+            heapq.heappush(ends, (now + seconds, next(order), core, 1, fits))
+        while ready and free:
+            free -= 1
+            heapq.heappush(ends, (now + ready.popleft(), next(order), 1, 0, []))
+        if not ends:
+            break
+        now, _, core, slot, fits = heapq.heappop(ends)
+        free, slots = free + core, slots + slot
+        ready.extend(fits)
+    return Estimate(*counts, fit_seconds, bank_seconds, now if sum(counts) else 0.0)
 
 
 def students_memory(study: Study, costs: Costs, processes: int) -> float:
@@ -273,12 +319,15 @@ def training_rows(study: Study, datasets: Mapping[str, Dataset]) -> dict[str, in
     return {name: len(Trial.of(d, 0, study.seed).y["train"]) for name, d in datasets.items()}
 
 
-def _on_line(rows: int, known: Mapping[int, float]) -> float:
+def _on_line(rows: int, pairs: Iterable[tuple[int, float]]) -> float:
     """Seconds for so many rows, by the measured numbers of rows around it; in proportion beyond them."""
+    known: dict[int, list[float]] = {}
+    for place, seconds in pairs:
+        known.setdefault(place, []).append(seconds)
     if not known:
         return 0.0
     x = np.array(sorted(known), dtype=float)
-    y = np.array([known[int(place)] for place in x])
+    y = np.array([statistics.fmean(known[place]) for place in sorted(known)])
     if rows > x[-1]:
         return float(y[-1] * rows / x[-1])
     return float(np.interp(rows, x, y))

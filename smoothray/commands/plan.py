@@ -6,9 +6,14 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.table import Table
+
 from smoothray.commands.console import err, hours, out, rows_table, say, show
 from smoothray.commands.estimate import (
     Costs,
+    Estimate,
+    Prices,
+    Shape,
     estimate,
     measure,
     recorded_costs,
@@ -25,11 +30,16 @@ from smoothray.study.plan import Arm, Job, Key, jobs
 
 
 def plan(
-    study: Study, only: Sequence[str], cores: int | None, gpus: float | None, seconds: float
+    study: Study,
+    only: Sequence[str],
+    shapes: Sequence[Shape],
+    prices: Prices | None,
+    seconds: float,
 ) -> None:
-    """Print what is to do, and what it will cost on so many cores and GPUs.
+    """Print what is to do, and what it will cost on clusters of these shapes.
 
-    seconds: how long to time fits and banks of what is not recorded yet.
+    shapes: this machine where there are none. prices: None to say nothing of money. seconds: how long to
+    time fits and banks of what is not recorded yet.
 
     Raises StudyError, after what can be said, where a student cannot run here and was to be timed.
     """
@@ -42,8 +52,9 @@ def plan(
     costs = recorded_costs(study, training_rows(study, datasets), records.values())
     with err.status("timing fits and banks on this machine"):
         measure(study, datasets, costs, seconds)
-    cores = cores or os.cpu_count() or 1
-    cost = estimate(study, todo, costs, cores, gpus or 0.0)
+    shapes = shapes or [Shape(os.cpu_count() or 1)]
+    each = {shape: estimate(study, todo, costs, shape.cores, shape.gpus) for shape in shapes}
+    first, cost = next(iter(each.items()))
     wanted = search.known_keys()
     show(rows_table(study.name, ("data set", "rows", "arms", "fits", "to do", "a fit", "a bank"),
                     _rows(study, datasets, search, todo, costs)))  # fmt: skip
@@ -55,20 +66,60 @@ def plan(
     )
     unknown = [name for name in refused if not costs.knows(name)]
     untimed = Counter(key.student for job in todo for key in job.fits if key.student in unknown)
-    where = f"{gpus:g} GPUs" if gpus else "the cores too, without a GPU"
-    print_line(
-        f"About {hours(cost.fit_seconds)} of fits on one core and {hours(cost.bank_seconds)} of "
-        f"training on {where}; on {cores} cores all in about {hours(cost.wall)}."
-    )
+    work = f"About {hours(cost.fit_seconds)} of fits on one core and {hours(cost.bank_seconds)} of training"
+    if len(each) == 1:
+        where = f"{first.gpus:g} GPUs" if first.gpus else "the cores too, without a GPU"
+        print_line(f"{work} on {where}; on {first.cores} cores all in about {hours(cost.wall)}.")
+    else:
+        print_line(f"{work}, which GPUs do, or the cores where there are none.")
+        show(shapes_table(study, each, prices))
+    if prices:
+        print_line(price_line(study, each, prices))
     for name, count in untimed.items():
         print_line(
             f"{plural(count, 'fit')} of {name} {'is' if count == 1 else 'are'} not in these times."
         )
-    print_line(memory_line(study, costs, cost.fits, cores))
+    print_line(memory_line(study, costs, cost.fits, max(shape.cores for shape in each)))
     for reason in refused.values():
         if seconds:
             raise StudyError(reason)
         say(reason)
+
+
+def shapes_table(study: Study, each: Mapping[Shape, Estimate], prices: Prices | None) -> Table:
+    """A row for each shape of cluster: how long it takes, and what it costs."""
+    titles = ("cores", "GPUs", "time", *(("machines", "work alone") if prices else ()))
+    rows = []
+    for shape, cost in each.items():
+        row = [str(shape.cores), f"{shape.gpus:g}", hours(cost.wall)]
+        if prices:
+            work = prices.of_work(cost, shape, study.teacher.gpu_share)
+            row += [money(prices.of_machines(cost, shape)), money(work)]
+        rows.append(row)
+    return rows_table("Clusters", titles, rows)
+
+
+def price_line(study: Study, each: Mapping[Shape, Estimate], prices: Prices) -> str:
+    """What the prices come to; where there are several shapes their table says it."""
+    hour = f"At {prices.core:g} an hour for a core"
+    if any(shape.gpus for shape in each):
+        hour += f" and {prices.gpu:g} for a GPU"
+    what = "machines that are kept until all is done"
+    if len(each) > 1:
+        return f"{hour}: {what}, and the work alone, as if none stood idle. The head comes on top."
+    ((shape, cost),) = each.items()
+    machines = money(prices.of_machines(cost, shape))
+    work = money(prices.of_work(cost, shape, study.teacher.gpu_share))
+    return f"{hour}: about {machines} for {what}, {work} for the work alone; the head comes on top."
+
+
+def money(amount: float) -> str:
+    """An amount to the hundredth, or whole where it is large.
+
+    >>> money(0.004), money(3.456), money(1234.5)
+    ('0.00', '3.46', '1,234')
+    """
+    return f"{amount:,.0f}" if amount >= 100 else f"{amount:.2f}"
 
 
 def print_line(text: str) -> None:
