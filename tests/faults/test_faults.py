@@ -27,13 +27,13 @@ from conftest import COMMAND, at_work, clean_environment
 STUDY = """
 name: faults
 datasets: [sklearn:iris, sklearn:diabetes, sklearn:friedman3]
-trials: 6
+trials: 4
 penalties: {jacobian: [0.01, 0.1], lipschitz: [0.1]}
 restarts: 1
 teacher: {steps: 300, hidden: [16]}
 student: {timeout: 25, options: {population_size: 200, generations: 40}}
 """
-FITS = 3 * 5 * 6
+FITS = 3 * 5 * 4
 KEY = ["dataset", "penalty", "strength", "trial"]
 SAME = [*KEY, "status", "formula", "student_r2_test", "fidelity_test", "teacher_r2_test"]
 ROUND_SECONDS = 900
