@@ -25,7 +25,10 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"# (\w+\.(?:py|yaml))\n")
 """How a block begins that a reader puts into a file."""
 STUDIES = "SMOOTHRAY_DATA" in os.environ
-SLOW = ("README.md", "docs/own-data.md", "docs/extending.md", "docs/python.md")
+SLOW = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("cluster", "extending", "own-data", "python")),
+)
 """Pages with many fits or a study of their own."""
 HEAVY = ("run", "distill", "plan", "doctor")
 """Commands that start Ray or processes of their own, or look at what is loaded: each is a process."""

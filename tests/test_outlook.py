@@ -208,6 +208,7 @@ def test_a_plan_of_pysr_says_what_it_needs_where_it_cannot_run(smoothray, place,
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_plan_and_status_from_the_command_line(smoothray, main, place):
     (place / "small.yaml").write_text(SMALL)
     done = smoothray("plan", "small.yaml", "--seconds", 1, "--cores", 4, cwd=place)

@@ -190,6 +190,7 @@ def test_every_command_finds_a_study_by_its_name(done, main, monkeypatch):
         assert ended.returncode == 2 and "smal" in ended.stderr and ended.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_study_all_of_whose_fits_failed_says_why_and_is_no_success(new_place, smoothray):
     folder = new_place("failing")
     (folder / "failing.yaml").write_text(
