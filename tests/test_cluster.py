@@ -160,21 +160,36 @@ def test_the_job_runs_on_the_same_cluster():
     assert (PROJECT / study).is_file()
 
 
-RAY_FIELDS = {
-    "RayCluster": {"authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions",
-                   "headGroupSpec", "headServiceAnnotations", "managedBy", "rayVersion", "suspend",
-                   "workerGroupSpecs"},
-    "RayJob": {"activeDeadlineSeconds", "backoffLimit", "clusterSelector", "entrypoint", "entrypointNumCpus",
-               "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata",
-               "rayClusterSpec", "runtimeEnvYAML", "shutdownAfterJobFinishes", "submissionMode",
-               "submitterConfig", "submitterPodTemplate", "suspend", "ttlSecondsAfterFinished"},
-    "head": {"enableIngress", "headService", "rayStartParams", "serviceType", "template"},
-    "workers": {"groupName", "maxReplicas", "minReplicas", "numOfHosts", "rayStartParams", "replicas",
-                "scaleStrategy", "suspend", "template"},
-    "autoscaler": {"env", "envFrom", "idleTimeoutSeconds", "image", "imagePullPolicy", "resources",
-                   "securityContext", "upscalingMode", "version", "volumeMounts"},
+RAY_FIELDS: dict[str, dict[type, str]] = {
+    "RayCluster": {
+        bool: "enableInTreeAutoscaling suspend", str: "managedBy rayVersion", list: "workerGroupSpecs",
+        dict: "authOptions autoscalerOptions gcsFaultToleranceOptions headGroupSpec headServiceAnnotations",
+    },
+    "RayJob": {
+        bool: "shutdownAfterJobFinishes suspend",
+        int: "activeDeadlineSeconds backoffLimit ttlSecondsAfterFinished",
+        float: "entrypointNumCpus entrypointNumGpus",
+        str: "entrypoint entrypointResources jobId managedBy runtimeEnvYAML submissionMode",
+        dict: "clusterSelector metadata rayClusterSpec submitterConfig submitterPodTemplate",
+    },
+    "head": {bool: "enableIngress", str: "serviceType", dict: "headService rayStartParams template"},
+    "workers": {
+        bool: "suspend", int: "maxReplicas minReplicas numOfHosts replicas", str: "groupName",
+        dict: "rayStartParams scaleStrategy template",
+    },
+    "autoscaler": {
+        int: "idleTimeoutSeconds", str: "image imagePullPolicy upscalingMode version",
+        list: "env envFrom volumeMounts", dict: "resources securityContext",
+    },
 }  # fmt: skip
-"""Fields of KubeRay's kinds, by its API reference of 1.5: its schema is in no package."""
+"""Fields of KubeRay's kinds by their type, by its API reference of 1.5: its schema is in no package."""
+
+
+def check_fields(kind: str, given: dict[str, object]) -> None:
+    """All of them are KubeRay's, and of its types."""
+    types = {name: type_ for type_, names in RAY_FIELDS[kind].items() for name in names.split()}
+    for name, value in given.items():
+        assert name in types and type(value) is types[name], f"{kind}: {name}: {value!r}"
 
 
 def kubernetes_objects(name: str) -> Iterator[dict[str, object]]:
@@ -183,13 +198,14 @@ def kubernetes_objects(name: str) -> Iterator[dict[str, object]]:
         if document["kind"] not in ("RayCluster", "RayJob"):
             yield document
             continue
-        assert set(document["spec"]) <= RAY_FIELDS[document["kind"]]
+        check_fields(document["kind"], document["spec"])
         spec = document["spec"].get("rayClusterSpec", document["spec"])
-        assert set(spec) <= RAY_FIELDS["RayCluster"]
-        assert set(spec["headGroupSpec"]) <= RAY_FIELDS["head"]
-        assert all(set(group) <= RAY_FIELDS["workers"] for group in spec["workerGroupSpecs"])
+        check_fields("RayCluster", spec)
+        check_fields("head", spec["headGroupSpec"])
+        for group in spec["workerGroupSpecs"]:
+            check_fields("workers", group)
         options = spec["autoscalerOptions"]
-        assert set(options) <= RAY_FIELDS["autoscaler"]
+        check_fields("autoscaler", options)
         container = {key: options[key] for key in ("resources", "securityContext")}
         container |= {"name": "autoscaler", "image": "the-heads:1"}
         templates = [
