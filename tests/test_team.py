@@ -28,6 +28,8 @@ def test_the_compose_file():
     folders = {Path(secret["file"]).parent for secret in compose["secrets"].values()}
     assert folders == {Path("secrets")}
     assert "/cluster/mlflow/secrets/" in (PROJECT / ".gitignore").read_text().splitlines()
+    left_out = (PROJECT / ".dockerignore").read_text().splitlines()
+    assert {"cluster/mlflow/secrets", "**/*.credentials"} <= set(left_out)
     for service in (database, server):
         for name, value in service["environment"].items():
             assert "PASSWORD" not in name or value.startswith("/run/secrets/"), name
