@@ -15,7 +15,7 @@ from made_up import ARMS, FAST, deliver, loaded, made_up
 from markupsafe import escape
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
-from smoothray_analysis.headline import parts
+from smoothray_analysis.headline import parts, summary
 from smoothray_analysis.loading import load_parquet
 from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
 from smoothray_analysis.narrative import one_or_all
@@ -726,6 +726,18 @@ def test_many_arms_are_told_in_a_range_and_have_a_table_and_folded_sentences(tmp
     assert len(sentences) > 10
     assert all(str(escape(line)) in folded for line in sentences)
     assert not any(str(escape(line)) in top for line in sentences)
+
+
+def test_sentence_and_table_agree_on_one_data_set(tmp_path):
+    arms = (*ARMS, Arm("lipschitz", 0.1), Arm("smooth", 0.1))
+    found = find(loaded(explained(made_up(1, 8, arms=arms)), tmp_path), None, FEW, rules=())
+    assert "with jacobian, lipschitz and smooth (" in found.lines[0]
+    assert "up on" not in found.lines[0] and "on the one data set)" in found.lines[0]
+    table = summary(found.evidence.endpoints, found.results.to_dict("records"))
+    verdicts = found.evidence.per_dataset.query("base == 'none'").set_index("arm")["verdict"]
+    told = table["the formula's R²"].str.split("\n").str[1]
+    assert told.to_dict() == verdicts[told.index].to_dict()
+    assert table["fidelity"].str.endswith("\nnot judged").all()
 
 
 def test_too_few_data_are_said_in_plain_english(tmp_path):

@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 from machines import Machines, missing
 
+pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.slow]
+
 STUDY = """
 name: small
 datasets: [sklearn:iris, sklearn:diabetes, sklearn:friedman3]
@@ -153,9 +155,6 @@ def slurm(tmp_path: Path) -> Iterator[Slurm]:
         slurm.close()
 
 
-@pytest.mark.cluster
-@pytest.mark.ray
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_study_that_takes_several_jobs(slurm):
     """One is asked to end, one cancelled, one goes back to the queue: nothing is lost, nothing is twice."""
@@ -206,9 +205,6 @@ def test_a_study_that_takes_several_jobs(slurm):
         assert not list((slurm.folder / f"node{node}" / "tmp").glob(f"ray-{third}"))
 
 
-@pytest.mark.cluster
-@pytest.mark.ray
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_job_goes_on_without_a_lost_node(slurm):
     job = slurm.sbatch(*RUN)

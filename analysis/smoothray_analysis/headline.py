@@ -35,23 +35,12 @@ def headline(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> str:
     endpoints: `comparisons.Comparisons.over_datasets`; results: of `narrative.one_or_all`, which has the
     verdict where there is one data set alone.
     """
-    mine = endpoints[(endpoints["base"] == "none") & ~endpoints["penalty"].isin(NOT_SMOOTH)]
-    if mine.empty:
+    against_none = _against_none(endpoints, results, NOT_SMOOTH)
+    if not against_none:
         return "There is no plain distillation in this study: it cannot say what smoothing changes."
-    several = several_students(endpoints)
-    single = {
-        (row["student"], row["arm"]): row for row in results if row["base"] == "none" and row["one"]
-    }
     parts = []
-    for endpoint, name in SHOWN:
-        rows = mine[mine["endpoint"] == endpoint.name].to_dict("records")
-        for row in rows:
-            row["who"] = who(row["arm"], row["student"], several)
-            one = single.get((row["student"], row["arm"]))
-            if row["datasets"] == 1:
-                row["verdict"] = one["verdict"] if one and endpoint == ACCURACY else ""
-            if one and endpoint == ACCURACY:
-                row |= {"low": one["low"], "high": one["high"]}
+    for _, name in SHOWN:
+        rows = [row for row in against_none if row["name"] == name]
         said = [
             f"{text} {_arms([row for row in rows if row['verdict'] == verdict])}"
             for verdict, text in WORDS.items()
@@ -117,23 +106,42 @@ def placebo_line(endpoints: pd.DataFrame) -> str:
     return f"{start} is not found to differ from plain distillation, as it should be: {numbers}."
 
 
-def summary(endpoints: pd.DataFrame) -> pd.DataFrame:
-    """What the two lines say of each arm, a row an arm and the placebo last: `student`, `arm`, and a column
-    of text for each of SHOWN: the difference from plain distillation with its interval, on how many data sets
-    it is up, and the verdict."""
-    mine = endpoints[(endpoints["base"] == "none") & ~endpoints["penalty"].isin(BASES)]
-    wide = pd.DataFrame(
-        [
-            {"student": row["student"], "arm": row["arm"], "column": name,
-             "placebo": row["penalty"] == PLACEBO, "cell": "\n".join(_cell(row))}
-            for endpoint, name in SHOWN
-            for row in mine[mine["endpoint"] == endpoint.name].to_dict("records")
-        ],
-        columns=["student", "arm", "column", "placebo", "cell"],
-    )  # fmt: skip
-    wide = wide.pivot(index=["placebo", "student", "arm"], columns="column", values="cell")
-    names = [name for _, name in SHOWN if name in wide]
-    return wide[names].fillna("–").reset_index().drop(columns="placebo")
+def summary(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> pd.DataFrame:
+    """What the two lines say of each arm, a row an arm and the placebo last, by its name: a column of text
+    for each of SHOWN: the difference from plain distillation with its interval, on how many data sets it is
+    up, and the verdict. endpoints, results: as of `headline`."""
+    rows = [
+        {"placebo": row["penalty"] == PLACEBO, "who": row["who"], "name": row["name"],
+         "cell": "\n".join(_cell(row))}
+        for row in _against_none(endpoints, results, BASES)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["placebo", "who", "name", "cell"])
+    wide = table.pivot(index=["placebo", "who"], columns="name", values="cell").droplevel("placebo")
+    return wide[[name for _, name in SHOWN if name in wide]].fillna("–")
+
+
+def _against_none(
+    endpoints: pd.DataFrame, results: list[dict[Any, Any]], left_out: tuple[str, ...]
+) -> list[dict[Any, Any]]:
+    """The comparisons with plain distillation by SHOWN but those of some penalties, a row each with `who` and
+    the endpoint's `name`; where there is one data set alone, with the verdict on it, or none."""
+    if endpoints.empty:
+        return []
+    mine = endpoints[(endpoints["base"] == "none") & ~endpoints["penalty"].isin(left_out)]
+    several = several_students(endpoints)
+    single = {
+        (row["student"], row["arm"]): row for row in results if row["base"] == "none" and row["one"]
+    }
+    rows = []
+    for endpoint, name in SHOWN:
+        for row in mine[mine["endpoint"] == endpoint.name].to_dict("records"):
+            one = single.get((row["student"], row["arm"]))
+            if row["datasets"] == 1:
+                row["verdict"] = one["verdict"] if one and endpoint == ACCURACY else ""
+            if one and endpoint == ACCURACY:
+                row |= {"low": one["low"], "high": one["high"]}
+            rows.append({**row, "who": who(row["arm"], row["student"], several), "name": name})
+    return rows
 
 
 def _arms(rows: list[dict[Any, Any]]) -> str:
@@ -144,14 +152,16 @@ def _arms(rows: list[dict[Any, Any]]) -> str:
     wins = [row["wins"] for row in rows]
     sets = max(row["datasets"] for row in rows)
     up = f"{min(wins)}" if min(wins) == max(wins) else f"{min(wins)} to {max(wins)}"
+    where = "on the one data set" if sets == 1 else f"up on {up} of {count(sets, 'data set')}"
     return (
         f"{and_list([row['who'] for row in rows])} ({plain_number(min(differences))} to "
-        f"{plain_number(max(differences))}, up on {up} of {count(sets, 'data set')})"
+        f"{plain_number(max(differences))}, {where})"
     )
 
 
 def _cell(row: dict[Any, Any]) -> tuple[str, str]:
-    return _difference(row), f"up on {row['wins']} of {row['datasets']}; {row['verdict']}"
+    said = [f"up on {row['wins']} of {row['datasets']}"] if row["datasets"] > 1 else []
+    return _difference(row), "; ".join([*said, row["verdict"] or "not judged"])
 
 
 def _number(row: dict[Any, Any]) -> str:

@@ -151,15 +151,8 @@ def _why(row: dict[Any, Any], arms: pd.DataFrame) -> str:
 
 def _summary(findings: Findings) -> pd.DataFrame | None:
     """The headline's numbers, where the headline does not have them all."""
-    endpoints = findings.evidence.endpoints
-    if endpoints.empty:
-        return None
-    table = summary(endpoints)
-    if len(table) <= FEW_ARMS:
-        return None
-    several = several_students(table)
-    arms = [who(a, s, several) for a, s in zip(table["arm"], table["student"], strict=True)]
-    return table.drop(columns=["student", "arm"]).set_axis(arms)
+    table = summary(findings.evidence.endpoints, findings.results.to_dict("records"))
+    return table if len(table) > FEW_ARMS else None
 
 
 def _choices(findings: Findings) -> pd.DataFrame | None:
