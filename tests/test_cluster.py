@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -182,7 +183,7 @@ RAY_FIELDS: dict[str, dict[type, str]] = {
         list: "env envFrom volumeMounts", dict: "resources securityContext",
     },
 }  # fmt: skip
-"""Fields of KubeRay's kinds by their type, by its API reference of 1.5: its schema is in no package."""
+"""Fields of KubeRay's kinds by their type, by its schemas of 1.5, which are in no package."""
 
 
 def check_fields(kind: str, given: dict[str, object]) -> None:
@@ -229,6 +230,36 @@ def test_kubernetes_accepts_what_the_file_gives_it(name):
     head["spec"]["containers"][0]["resource"] = {}
     with pytest.raises(kubernetes.ValidationError, match="resource"):
         kubernetes.validate(head, version, strict=True)
+
+
+def strict(schema: dict) -> dict:
+    """A schema of Kubernetes that refuses fields it does not name."""
+    names = {name: strict(each) for name, each in schema.get("properties", {}).items()}
+    inner = {key: strict(schema[key]) for key in ("items",) if key in schema}
+    inner |= {"properties": names, "additionalProperties": False} if names else {}
+    if "int-or-string" in " ".join(schema):
+        inner |= {"type": ["integer", "string"]}
+    return schema | inner
+
+
+@pytest.mark.parametrize("name", ["kuberay.yaml", "rayjob.yaml"])
+def test_kuberays_own_schema_accepts_the_file(name):
+    jsonschema = pytest.importorskip("jsonschema", reason="pip install jsonschema")
+    if not (folder := os.environ.get("KUBERAY_CRDS")):
+        pytest.skip("KUBERAY_CRDS names no folder with KubeRay's ray.io_rayclusters.yaml")
+    _, given = yaml.safe_load_all((CLUSTER / name).read_text())
+    file = Path(folder) / f"ray.io_{given['kind'].lower()}s.yaml"
+    (version,) = (
+        each
+        for each in yaml.safe_load(file.read_text())["spec"]["versions"]
+        if each["name"] == "v1"
+    )
+    schema = strict(version["schema"]["openAPIV3Schema"])
+    schema["properties"]["metadata"] = {"type": "object"}
+    jsonschema.validate(given, schema)
+    given["spec"]["headGroup"] = {}
+    with pytest.raises(jsonschema.ValidationError, match="headGroup"):
+        jsonschema.validate(given, schema)
 
 
 def slurm(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
