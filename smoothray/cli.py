@@ -438,19 +438,19 @@ def export(
 ) -> None:
     """Write a study's records to one Parquet file, a row a trial."""
     from smoothray.commands.console import say
-    from smoothray.records.recorded import require_records
+    from smoothray.records.recorded import require_study
     from smoothray.records.schema import write_parquet
     from smoothray.study.study import study_name
 
     if file.suffix != ".parquet":
         raise StudyError(f"{file} must end in .parquet")
     name = study_name(study)
-    records = require_records(name, say)
+    recorded = require_study(name, say)
     try:
-        write_parquet(records, file, fronts)
+        write_parquet(recorded.records.values(), file, fronts, recorded.identity)
     except OSError as error:
         raise StudyError(f"cannot write {file}: {error.strerror}") from None
-    say(f"wrote {len(records)} records of '{name}' to {file}")
+    say(f"wrote {len(recorded.records)} records of '{name}' to {file}")
 
 
 @app.command()

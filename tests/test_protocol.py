@@ -211,7 +211,7 @@ def test_all_endpoints_are_one_family():
         e.name for e in ENDPOINTS
     }
     assert not (over["verdict"].isin(["better", "worse"])).any()
-    assert "is not found to differ from plain distillation" in ev.lines[1]
+    assert "is not found to differ from plain distillation" in ev.lines[2]
 
 
 def test_what_is_found_is_said_by_endpoint_and_a_placebo_that_differs_is_an_alarm():
@@ -231,7 +231,27 @@ def test_what_is_found_is_said_by_endpoint_and_a_placebo_that_differs_is_an_alar
     nodes = ev.endpoints.query("endpoint == 'nodes' and arm == 'jacobian'")
     assert (nodes["verdict"] == "worse").all() and (nodes["difference"] == 6).all()
     alarmed = plant(frame, 0.1, penalty="placebo", strength=1e-9)
-    assert "a false alarm" in evidence(alarmed, settings=FAST).lines[1]
+    assert "a false alarm" in evidence(alarmed, settings=FAST).lines[2]
+
+
+def test_a_smooth_teachers_fidelity_stands_beside_the_controls():
+    frame = records(14, 8, stoppings=("early", "none"))
+    for column in ("student_r2_val", "fidelity_test"):
+        frame = plant(frame, 0.1, column)
+    beside = evidence(frame, settings=FAST).lines[1]
+    assert beside.startswith(
+        "Fidelity beside controls, which smooth without looking at the function: "
+    )
+    decay, early = beside.split("; ")
+    assert "against weight decay it is higher with jacobian (+0.1" in decay
+    assert "against plain distillation stopped early it is higher with jacobian (trained" in early
+    # Weight decay that does the same is not passed over.
+    both = frame
+    for column in ("student_r2_val", "fidelity_test"):
+        both = plant(both, 0.1, column, penalty="weight_decay")
+    assert "weight decay it is higher" not in evidence(both, settings=FAST).lines[1]
+    without = frame[(frame["penalty"] != "weight_decay") & (frame["stopping"] == "early")]
+    assert evidence(without, settings=FAST).lines[1].startswith("The placebo")
 
 
 def comparison(differences, settings=FAST, base=0.5):

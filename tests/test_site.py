@@ -73,9 +73,9 @@ def test_links_lead_to_the_sites_pages(pages):
     )
     found = relinked(text, "docs/own-data.md", "own-data.md")
     assert found == "[a](own-network.md#x), [b](cluster/index.md), c, [d](https://e.f/g.md)"
-    assert relinked("![p](docs/forest.png) [e](examples)", "README.md", "index.md") == (
-        "![p](forest.png) [e](examples.md)"
-    )
+    assert relinked(
+        "![p](docs/results/figures/why.png) [e](examples)", "README.md", "index.md"
+    ) == ("![p](results/figures/why.png) [e](examples.md)")
     assert relinked("[a](../docs/pysr.md)", "cluster/README.md", "cluster/index.md") == (
         "[a](../pysr.md)"
     )

@@ -1,18 +1,20 @@
-"""The verdict's first two lines: what smoothing did to fidelity, accuracy and teacher, and the placebo; and
-the table of their numbers."""
+"""The verdict's first lines: what smoothing did to fidelity, accuracy and teacher, what controls do to
+fidelity, and the placebo; and the table of the first one's numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from smoothray_analysis.arms import BASES, NOT_SMOOTH, PLACEBO, several_students, who
+from smoothray_analysis.arms import BASE_NAMES, BASES, NOT_SMOOTH, PLACEBO, several_students, who
 from smoothray_analysis.endpoints import ACCURACY, FIDELITY, TEACHER
 from smoothray_analysis.text import and_list, count, plain_number
 
 SHOWN = ((FIDELITY, "fidelity"), (ACCURACY, "the formula's R²"), (TEACHER, "the teacher's R²"))
+CONTROLS = ("weight_decay", "none_early")
 FEW_ARMS = 2
 """Of more arms with the same verdict a sentence gives the range; the table has each one's numbers."""
 WORDS = {
@@ -35,22 +37,29 @@ def headline(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> str:
     endpoints: `comparisons.Comparisons.over_datasets`; results: of `narrative.one_or_all`, which has the
     verdict where there is one data set alone.
     """
-    against_none = _against_none(endpoints, results, NOT_SMOOTH)
+    against_none = _against("none", endpoints, results, NOT_SMOOTH)
     if not against_none:
         return "There is no plain distillation in this study: it cannot say what smoothing changes."
     parts = []
     for _, name in SHOWN:
-        rows = [row for row in against_none if row["name"] == name]
-        said = [
-            f"{text} {_arms([row for row in rows if row['verdict'] == verdict])}"
-            for verdict, text in WORDS.items()
-            if any(row["verdict"] == verdict for row in rows)
-        ]
-        if said:
-            parts.append(f"{name} {', and '.join(said)}")
+        if said := _by_verdict([row for row in against_none if row["name"] == name]):
+            parts.append(f"{name} {said}")
     if not parts:
         return "Smoothing the teacher: no trial in common with plain distillation."
     return f"Smoothing the teacher, against plain distillation: {'; '.join(parts)}."
+
+
+def controls_line(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> str:
+    """How faithful formulas are to smooth teachers beside those of CONTROLS, which smooth without looking at
+    the function; empty where there are none. endpoints, results: as of `headline`."""
+    parts = []
+    for base in CONTROLS:
+        rows = _against(base, endpoints, results, NOT_SMOOTH)
+        if said := _by_verdict([row for row in rows if row["name"] == "fidelity"]):
+            parts.append(f"against {BASE_NAMES[base]} it {said}")
+    if not parts:
+        return ""
+    return f"Fidelity beside controls, which smooth without looking at the function: {'; '.join(parts)}."
 
 
 def parts(line: str) -> list[str]:
@@ -98,10 +107,10 @@ def placebo_line(endpoints: pd.DataFrame) -> str:
     if one:
         numbers = listed(shown)
     else:
-        low, high = shown["difference"].min(), shown["difference"].max()
+        tiny = shown["difference"].abs().max() < 0.001
         numbers = (
-            f"of {and_list([name for _, name in SHOWN])} its {count(len(shown), 'difference')} lie between "
-            f"{plain_number(low)} and {plain_number(high)}"
+            f"of {and_list([name for _, name in SHOWN])} its {count(len(shown), 'difference')} are "
+            f"{'all below 0.001' if tiny else _range(shown['difference'])}"
         )
     return f"{start} is not found to differ from plain distillation, as it should be: {numbers}."
 
@@ -113,24 +122,24 @@ def summary(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> pd.DataFr
     rows = [
         {"placebo": row["penalty"] == PLACEBO, "who": row["who"], "name": row["name"],
          "cell": "\n".join(_cell(row))}
-        for row in _against_none(endpoints, results, BASES)
+        for row in _against("none", endpoints, results, BASES)
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["placebo", "who", "name", "cell"])
     wide = table.pivot(index=["placebo", "who"], columns="name", values="cell").droplevel("placebo")
     return wide[[name for _, name in SHOWN if name in wide]].fillna("–")
 
 
-def _against_none(
-    endpoints: pd.DataFrame, results: list[dict[Any, Any]], left_out: tuple[str, ...]
+def _against(
+    base: str, endpoints: pd.DataFrame, results: list[dict[Any, Any]], left_out: tuple[str, ...]
 ) -> list[dict[Any, Any]]:
-    """The comparisons with plain distillation by SHOWN but those of some penalties, a row each with `who` and
-    the endpoint's `name`; where there is one data set alone, with the verdict on it, or none."""
+    """The comparisons with a base by SHOWN but those of some penalties, a row each with `who` and the
+    endpoint's `name`; where there is one data set alone, with the verdict on it, or none."""
     if endpoints.empty:
         return []
-    mine = endpoints[(endpoints["base"] == "none") & ~endpoints["penalty"].isin(left_out)]
+    mine = endpoints[(endpoints["base"] == base) & ~endpoints["penalty"].isin(left_out)]
     several = several_students(endpoints)
     single = {
-        (row["student"], row["arm"]): row for row in results if row["base"] == "none" and row["one"]
+        (row["student"], row["arm"]): row for row in results if row["base"] == base and row["one"]
     }
     rows = []
     for endpoint, name in SHOWN:
@@ -144,19 +153,35 @@ def _against_none(
     return rows
 
 
+def _by_verdict(rows: list[dict[Any, Any]]) -> str:
+    """What was found of some arms by one endpoint, a part for each verdict."""
+    return ", and ".join(
+        f"{text} {_arms(mine)}"
+        for verdict, text in WORDS.items()
+        if (mine := [row for row in rows if row["verdict"] == verdict])
+    )
+
+
 def _arms(rows: list[dict[Any, Any]]) -> str:
     """Arms with their numbers, or, of many, with the range of them."""
     if len(rows) <= FEW_ARMS:
         return and_list([f"{row['who']} ({_number(row)})" for row in rows])
-    differences = [row["difference"] for row in rows]
     wins = [row["wins"] for row in rows]
     sets = max(row["datasets"] for row in rows)
     up = f"{min(wins)}" if min(wins) == max(wins) else f"{min(wins)} to {max(wins)}"
     where = "on the one data set" if sets == 1 else f"up on {up} of {count(sets, 'data set')}"
-    return (
-        f"{and_list([row['who'] for row in rows])} ({plain_number(min(differences))} to "
-        f"{plain_number(max(differences))}, {where})"
-    )
+    differences = _range([row["difference"] for row in rows])
+    return f"{and_list([row['who'] for row in rows])} ({differences}, {where})"
+
+
+def _range(values: Iterable[float]) -> str:
+    """From the least to the greatest of some differences.
+
+    >>> _range([0.1, -0.02, 0.04]), _range([0.1, 0.1001]), _range([1e-5, -2e-5])
+    ('−0.020 to +0.100', '+0.100', '0.000')
+    """
+    values = list(values)
+    return " to ".join(dict.fromkeys(map(plain_number, (min(values), max(values)))))
 
 
 def _cell(row: dict[Any, Any]) -> tuple[str, str]:

@@ -9,12 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pyarrow import ArrowInvalid
+
 from smoothray import __version__
 from smoothray.commands.console import err, out, say
 from smoothray.errors import SmoothrayError, StudyError
 from smoothray.records.recorded import require_study
 from smoothray.records.recorder import completed
-from smoothray.records.schema import write_parquet
+from smoothray.records.schema import read_identity, write_parquet
 from smoothray.records.versions import commit_here
 from smoothray.study.settings import in_words
 from smoothray.study.study import load_study, study_file, study_name
@@ -111,9 +113,14 @@ def _fixed(name: str, way: str, identity: Mapping[str, Any] | None) -> dict[str,
 @contextmanager
 def _table(name: str, file: str | None) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
     """The file that holds the records, for as long as the report reads their fronts from it; and the study's
-    identity, which a file does not have."""
+    identity, which older files do not have."""
     if file is not None:
-        yield Path(file), None
+        path = Path(file)
+        try:
+            identity = read_identity(path)
+        except (OSError, ArrowInvalid):
+            identity = None  # loading the records says what is wrong with the file
+        yield path, identity
         return
     recorded = require_study(name, say)
     with tempfile.TemporaryDirectory(prefix="smoothray-") as place:
@@ -126,23 +133,26 @@ def _about(study: str, identity: Mapping[str, Any] | None) -> list[tuple[str, st
     commit = commit_here()
     by = f"smoothray {__version__}" + (f", commit {commit}" if commit else "")
     lines = [("written", f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z} by {by}")]
-    if identity is None:
-        settings = "those of the study; a file of records does not hold them"
-        return [*lines, ("records", study), ("study file and settings", settings)]
     file = study_file(study)
-    if file.is_file():
+    if study.endswith(".parquet"):
+        lines.append(("records", study))
+        if identity is None:
+            settings = "those of the study; this file of records does not hold them"
+            return [*lines, ("study file and settings", settings)]
+    elif file.is_file():
         lines.append(("study file", str(file)))
         try:
-            as_recorded = load_study(file).identity() == completed(identity)
+            as_recorded = load_study(file).identity() == completed(identity or {})
         except SmoothrayError:
             as_recorded = False
         head = "" if as_recorded else "# Not the settings that were recorded, which stand below.\n"
         lines.append(("its text", head + file.read_text()))
     else:
         lines.append(("study file", f"none called {study} here; recorded are:"))
-    lines.append(("seed", str(identity.get("seed"))))
-    lines.append(("teacher", in_words(identity.get("teacher", {}))))
-    students = identity.get("students", {})
+    known = identity or {}
+    lines.append(("seed", str(known.get("seed"))))
+    lines.append(("teacher", in_words(known.get("teacher", {}))))
+    students = known.get("students", {})
     return [*lines, *((f"student {name}", in_words(s)) for name, s in students.items())]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -100,6 +101,9 @@ the machine did; None in older records. student_rows: the rows that the student 
 EARLIER: dict[str, Any] = {"stopping": "early", "restart": 0}
 """Fields of a key that older records lack, and what these count as."""
 
+IDENTITY = b"smoothray.identity"
+"""Where a file of records has its study's identity."""
+
 Record = dict[str, Any]
 
 
@@ -171,12 +175,34 @@ def as_frame(records: Iterable[Record], fronts: bool = False) -> pd.DataFrame:
     return pa.Table.from_pylist(in_order(records), schema=schema).to_pandas()
 
 
-def write_parquet(records: Iterable[Record], path: Path, fronts: bool = True) -> None:
-    """One row a record, in the order of `in_order`. fronts: whether with them, which are most of a file."""
+def write_parquet(
+    records: Iterable[Record],
+    path: Path,
+    fronts: bool = True,
+    identity: Mapping[str, Any] | None = None,
+) -> None:
+    """One row a record, in the order of `in_order`.
+
+    fronts: whether with them, which are most of a file; without, the file is as small as can be, and LaTeX,
+    which says what the formula says, is left out too. identity: the study's, for `read_identity`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema = SCHEMA if fronts else pa.schema([field for field in SCHEMA if field.name != "front"])
+    left_out = set() if fronts else {"front", "latex"}
+    schema = pa.schema([field for field in SCHEMA if field.name not in left_out])
+    if identity is not None:
+        schema = schema.with_metadata({IDENTITY: json.dumps(identity)})
     table = pa.Table.from_pylist(in_order(records), schema=schema)
-    pq.write_table(table, path, compression="zstd")
+    real = [field.name for field in schema if field.type == REAL]
+    pq.write_table(
+        table, path, compression="zstd", compression_level=3 if fronts else 19,
+        use_byte_stream_split=real, use_dictionary=[n for n in schema.names if n not in real],
+    )  # fmt: skip
+
+
+def read_identity(path: Path) -> dict[str, Any] | None:
+    """The identity of the study whose records a file holds; None where it does not say."""
+    text = (pq.read_schema(path).metadata or {}).get(IDENTITY)
+    return None if text is None else json.loads(text)
 
 
 def read_parquet(path: Path) -> list[Record]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from smoothray_analysis.arms import ENDING
 from smoothray_analysis.plots.style import short, styled
 
 GAP = 0.1
@@ -24,7 +25,9 @@ def heat_plot(scores: pd.DataFrame) -> Figure:
     with np.errstate(invalid="ignore"):
         near = np.clip(1 - (best - values) / GAP, 0, 1)
     rows, columns = values.shape
-    wide = max(0.62, 0.075 * max((len(str(arm)) for arm in scores.columns), default=0) / 1.8)
+    names = [str(arm).replace(ENDING, f"\n{ENDING.strip()}") for arm in scores.columns]
+    longest = max((len(part) for name in names for part in name.split("\n")), default=0)
+    wide = max(0.62, 0.075 * longest / 1.8)
     figure = Figure(figsize=(2.4 + wide * columns, 0.9 + 0.235 * rows), layout="constrained")
     axes = figure.subplots()
     axes.imshow(np.ma.masked_invalid(near), cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
@@ -37,8 +40,8 @@ def heat_plot(scores: pd.DataFrame) -> Figure:
                 j, i, text, ha="center", va="center", fontsize=7.5,
                 color="white" if near[i, j] > 0.75 else "black", fontweight="bold" if top else "normal",
             )  # fmt: skip
-    axes.set_xticks(range(columns), [short(str(arm), 28) for arm in scores.columns], rotation=35,
-                    ha="left", rotation_mode="anchor")  # fmt: skip
+    axes.set_xticks(range(columns), [short(name, 48) for name in names], rotation=35, ha="left",
+                    rotation_mode="anchor")  # fmt: skip
     axes.xaxis.tick_top()
     axes.set_yticks(range(rows), [short(str(name)) for name in scores.index])
     axes.tick_params(length=0)

@@ -52,8 +52,12 @@ def signed_axis(
     set_scale("symlog", linthresh=bend, linscale=1.0)
     set_limits(low * 1.3 if -low > bend else -bend * 1.1, high * 1.3 if high > bend else bend * 1.1)
     axis = axes.yaxis if which == "y" else axes.xaxis
-    decades = range(math.floor(math.log10(bend)) + 1, math.ceil(math.log10(max(-low, high))) + 1)
+    top = max(-low, high)
+    decades = range(math.floor(math.log10(bend)), math.ceil(math.log10(top)) + 1)
     tens = [10.0**k for k in decades if 10.0**k >= 2.5 * bend]
+    if 10 * bend >= top:  # not a power of ten may lie beyond the bend
+        within = [n * 10.0**k for k in decades for n in (1, 2, 5) if 4 * bend <= n * 10.0**k <= top]
+        tens = within[:1]
     step = max(1, math.ceil(len(tens) / 4))
     ticks = [bend, *tens[::-step][::-1]]
     axis.set_major_locator(FixedLocator([*(-t for t in ticks), 0.0, *ticks]))

@@ -10,10 +10,11 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smoothray_analysis.arms import BASE_NAMES, PLAIN
+from smoothray_analysis.arms import BASE_NAMES, PLACEBO, PLAIN
 from smoothray_analysis.plots import (
     association_plot,
     catastrophe_plot,
+    endpoint_plot,
     forest_plot,
     fronts_plot,
     heat_plot,
@@ -62,6 +63,16 @@ def _of_student(
         return frame[frame["student"] == student] if len(frame) else frame
 
     table, over = mine(ev.per_dataset), mine(ev.over_datasets)
+    several = mine(ev.endpoints)
+    if len(several) and several["datasets"].max() > 1:
+        yield (
+            "endpoints", "differences",
+            "Every comparison over the data sets: the median of their median paired differences, its 95 % "
+            f"bootstrap interval (thick) and the data sets' quartiles (thin; from {FEW} on). Filled: "
+            f"significant after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Beyond "
+            "dotted lines, if there are any, the axis is logarithmic. The direct fit has no teacher.",
+            partial(endpoint_plot, several, ev.settings.rope, look),
+        )  # fmt: skip
     for base in BASE_NAMES:
         if len(table) and len(part := table[table["base"] == base]):
             yield (
@@ -110,15 +121,18 @@ def _of_student(
         )  # fmt: skip
     curves = mine(findings.curves)
     searched = curves[curves["strength"].notna()] if len(curves) else curves
-    if len(searched):
+    # The placebo's strength, millions of times weaker, would leave the others no room.
+    placed = searched[searched["penalty"] != PLACEBO] if len(searched) else searched
+    if len(placed):
         yield (
             "strengths", "strengths",
             "The formula's median test R² against the penalty's strength; rings: the strength that was "
             "chosen, or chosen most often where that was for each trial; lines across: the direct fit and "
             "plain distillation. A panel ends 0.5 below its best point.",
-            partial(strength_plot, searched, _levels(scores), look),
+            partial(strength_plot, placed, _levels(scores), look),
         )  # fmt: skip
         changes = mine(findings.over_strengths)
+        changes = changes[changes["arm"].isin(placed["arm"])]
         if changes["median"].notna().any():
             yield (
                 "why", "mechanism",
