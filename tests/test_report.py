@@ -59,6 +59,12 @@ def study(tmp_path_factory):
     return loaded(explained(made_up(9, 8, gain=0.2)), tmp_path_factory.mktemp("study"))
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Reports without them, which take the most of their time."""
+    monkeypatch.setattr("smoothray_analysis.report.write.plots", lambda findings: ())
+
+
 @pytest.fixture(scope="module")
 def written(study, tmp_path_factory):
     return write_report(study, "made-up", tmp_path_factory.mktemp("report"), settings=FEW)
@@ -74,8 +80,8 @@ def test_a_report_has_its_page_figures_and_tables(written):
     assert {file for file in folder.rglob("*") if file.is_file()} == set(written.files)
     names = {file.stem for file in (folder / "figures").iterdir()}
     assert names == {
-        "forest_direct", "forest_none", "forest_weight_decay", "heat", "ranks", "strengths", "why",
-        "trade_off", "profiles", "catastrophes", "associations", "moderators", "fronts",
+        "endpoints", "forest_direct", "forest_none", "forest_weight_decay", "heat", "ranks", "strengths",
+        "why", "trade_off", "profiles", "catastrophes", "associations", "moderators", "fronts",
     }  # fmt: skip
     for name in names:
         assert (folder / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -93,7 +99,7 @@ def test_the_page_needs_no_network_and_no_script(study, written):
     anchors = re.findall(r'href="#([^"]+)"', page)
     assert anchors and all(f'id="{anchor}"' in page for anchor in anchors)
     assert f": {len(study.frame)} records</li>" in page  # each with the versions that made it
-    assert page.count("<figure") == 13 and page.count("<math") >= 4
+    assert page.count("<figure") == 14 and page.count("<math") >= 4
 
 
 def test_tables_are_whole_as_csv_and_plain_as_latex(study, written):
@@ -197,6 +203,7 @@ def test_an_odd_study_gets_a_page_with_a_clear_word(records, word, tmp_path):
         assert f'<h2 id="{part}"' in page
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_rule_and_strengths_per_trial_can_be_asked_for(study, tmp_path):
     settings = Settings(resamples=20, strengths="trial")
     report = write_report(study, "s", tmp_path, rule=Rule.of("accuracy<=5"), settings=settings)
@@ -262,7 +269,7 @@ def test_the_best_arm_is_chosen_on_validation_and_its_middle_trial_shown(study):
 
 def test_a_verdict_that_depends_on_the_choice_is_said(study):
     findings = find(study, None, FEW, rules=("native",))
-    assert "strengths are chosen" in findings.lines[2]
+    assert "strengths are chosen" in findings.lines[3]
     others = findings.sensitivity.copy()
     assert set(others["variant"]) == {"native", "strength per trial"}
     others.loc[others["variant"] == "native", "verdict"] = "worse"
@@ -460,6 +467,7 @@ def test_the_command_prints_the_verdict_and_logs_the_report(main, place):
     assert "figures/ranks.svg" in inside
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_strengths_that_a_study_fixed_are_reported_beside_and_alone(main, place):
     identity = {"seed": 1, "teacher": {}, "students": {}, "fixed": {"jacobian": 0.01}}
     with Journal("made-up") as journal:
@@ -487,6 +495,7 @@ def test_the_strengths_that_a_study_fixed_are_reported_beside_and_alone(main, pl
     assert "seed" in (place / "small-report/report.html").read_text()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_command_takes_a_parquet_file_and_leaves_mlflow_alone(main, place):
     write_parquet(explained(made_up(2, 3)), place / "mine.parquet")
     (place / "mlflow.db").unlink()
@@ -523,6 +532,7 @@ def test_a_mistake_is_said_in_a_line(main, place, arguments, word):
     assert not done.stdout
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_server_that_is_away_costs_the_log_and_not_the_report(main, place, monkeypatch):
     with Journal("made-up") as journal:
         for record in explained(made_up(2, 3)):
@@ -539,6 +549,7 @@ def test_a_server_that_is_away_costs_the_log_and_not_the_report(main, place, mon
     assert names == {"figures", "report.html", "tables", "verdict.txt"}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_study_that_never_reached_mlflow_is_reported_from_its_journal(main, place):
     with Journal("made-up") as journal:
         for record in explained(made_up(2, 3)):
@@ -714,6 +725,7 @@ def test_a_word_for_every_penalty_that_comes_with_smoothray():
     assert set(PENALTIES) <= set(SAID)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_many_arms_are_told_in_a_range_and_have_a_table_and_folded_sentences(tmp_path):
     arms = (
         *ARMS, Arm("placebo", 1e-9),
@@ -768,6 +780,7 @@ def test_no_interval_rests_on_fewer_than_six(tmp_path):
         assert np.isfinite(table[["low", "high"]]).all(axis=None)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_page_ends_with_how_it_came_about(main, place):
     from smoothray.records.recorder import Recorder
     from smoothray.study import parse_study

@@ -133,10 +133,7 @@ def test_a_fit_that_kills_every_process_has_failed():
     assert "the student's process died 3 times" in record["reason"]
 
 
-@pytest.mark.parametrize(
-    "scheduler",
-    ["race", *(pytest.param(each, marks=pytest.mark.slow) for each in ("none", "asha"))],
-)
+@pytest.mark.parametrize("scheduler", ["race", pytest.param("none", marks=pytest.mark.slow)])
 def test_a_tune_trial_that_dies_is_begun_again_and_costs_no_fit(scheduler):
     raced = study(
         f"killed-{scheduler}", students={"options": {"population_size": 200, "generations": 60}},

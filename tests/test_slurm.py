@@ -206,6 +206,24 @@ def test_a_study_that_takes_several_jobs(slurm):
 
 
 @pytest.mark.timeout(900)
+def test_jobs_of_an_array_go_on_one_after_the_other(slurm):
+    array = slurm.sbatch("--array=1-3%1", *RUN)
+    first, second, third = (f"{array}_{place}" for place in (1, 2, 3))
+    slurm.wait_for_fits(10, first)
+    slurm.end(first)
+    ended = slurm.wait_for(first, "FAILED", "COMPLETED")
+    assert (ended["ExitCode"], ended["Restarts"]) == ("130:0", "0"), slurm.output(first)
+    kept = slurm.recorded()
+    assert 10 <= len(kept) < FITS
+    for job in (second, third):
+        assert slurm.wait_for(job, "FAILED", "COMPLETED")["JobState"] == "COMPLETED"
+    assert f"{len(kept)} recorded already" in slurm.output(second)
+    assert f"{FITS} recorded already" in slurm.output(third)  # with nothing left to do
+    done = slurm.recorded()
+    assert len(done) == len(set(done)) == FITS and done[: len(kept)] == kept
+
+
+@pytest.mark.timeout(900)
 def test_a_job_goes_on_without_a_lost_node(slurm):
     job = slurm.sbatch(*RUN)
     slurm.wait_for_fits(5, job)
