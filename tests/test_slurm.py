@@ -210,17 +210,15 @@ def test_jobs_of_an_array_go_on_one_after_the_other(slurm):
     array = slurm.sbatch("--array=1-3%1", *RUN)
     first, second, third = (f"{array}_{place}" for place in (1, 2, 3))
     slurm.wait_for_fits(10, first)
-    slurm.end(first)
-    ended = slurm.wait_for(first, "FAILED", "COMPLETED")
-    assert (ended["ExitCode"], ended["Restarts"]) == ("130:0", "0"), slurm.output(first)
-    kept = slurm.recorded()
-    assert 10 <= len(kept) < FITS
+    # A job of an array is asked again after five seconds, which ends a study that is still stopping at once.
+    slurm.run("scancel", "--signal=TERM", "--batch", first)
     for job in (second, third):
         assert slurm.wait_for(job, "FAILED", "COMPLETED")["JobState"] == "COMPLETED"
-    assert f"{len(kept)} recorded already" in slurm.output(second)
-    assert f"{FITS} recorded already" in slurm.output(third)  # with nothing left to do
+    (kept,) = re.findall(r"(\d+) recorded already", slurm.output(second))
+    assert 10 <= int(kept) < FITS
+    assert f"all {FITS} fits are recorded already" in slurm.output(third)
     done = slurm.recorded()
-    assert len(done) == len(set(done)) == FITS and done[: len(kept)] == kept
+    assert len(done) == len(set(done)) == FITS
 
 
 @pytest.mark.timeout(900)
