@@ -29,6 +29,14 @@ WORDS = {
 }
 
 
+def first_lines(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> list[str]:
+    """The lines of this module that there are. endpoints, results: as of `headline`."""
+    if endpoints.empty:
+        return []
+    lines = headline(endpoints, results), controls_line(endpoints, results), placebo_line(endpoints)
+    return [line for line in lines if line]
+
+
 def headline(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> str:
     """What was found about fidelity, accuracy and the teacher, of each smooth arm against plain distillation
     of its regime: the number, its interval, and on how many data sets it is above 0; of more than FEW_ARMS
@@ -109,16 +117,16 @@ def placebo_line(endpoints: pd.DataFrame) -> str:
     else:
         tiny = shown["difference"].abs().max() < 0.001
         numbers = (
-            f"of {and_list([name for _, name in SHOWN])} its {count(len(shown), 'difference')} are "
+            f"of {and_list([name for _, name in SHOWN])} its {count(len(shown), 'median difference')} are "
             f"{'all below 0.001' if tiny else _range(shown['difference'])}"
         )
     return f"{start} is not found to differ from plain distillation, as it should be: {numbers}."
 
 
 def summary(endpoints: pd.DataFrame, results: list[dict[Any, Any]]) -> pd.DataFrame:
-    """What the two lines say of each arm, a row an arm and the placebo last, by its name: a column of text
-    for each of SHOWN: the difference from plain distillation with its interval, on how many data sets it is
-    up, and the verdict. endpoints, results: as of `headline`."""
+    """What the first line and the placebo's say of each arm, a row an arm and the placebo last, by name: a
+    column of text for each of SHOWN: the difference from plain distillation with its interval, on how many
+    data sets it is up, and the verdict. endpoints, results: as of `headline`."""
     rows = [
         {"placebo": row["penalty"] == PLACEBO, "who": row["who"], "name": row["name"],
          "cell": "\n".join(_cell(row))}

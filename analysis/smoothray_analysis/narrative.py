@@ -11,7 +11,7 @@ import pandas as pd
 from smoothray_analysis.arms import BASE_NAMES, BASES, NOT_SMOOTH, PLACEBO, several_students, who
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.endpoints import ACCURACY
-from smoothray_analysis.headline import controls_line, headline, placebo_line
+from smoothray_analysis.headline import first_lines
 from smoothray_analysis.strengths import TRIAL, Choice, stopped_by_a_race
 from smoothray_analysis.text import and_list, count, one_or_more, p_text, plain_number
 
@@ -41,12 +41,7 @@ def verdict_lines(
         results = one_or_all(table, endpoints[endpoints["endpoint"] == ACCURACY.name])
     smooth = [row for row in results if row["penalty"] not in NOT_SMOOTH]
     if smooth:
-        first = (
-            headline(endpoints, results),
-            controls_line(endpoints, results),
-            placebo_line(endpoints),
-        )
-        lines += filter(None, first)
+        lines += first_lines(endpoints, results)
         lines += _against_direct(smooth, settings)
     else:
         lines.append(_nothing_to_compare(records))

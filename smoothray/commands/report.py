@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pyarrow import ArrowInvalid
-
 from smoothray import __version__
 from smoothray.commands.console import err, out, say
 from smoothray.errors import SmoothrayError, StudyError
@@ -115,12 +113,7 @@ def _table(name: str, file: str | None) -> Iterator[tuple[Path, Mapping[str, Any
     """The file that holds the records, for as long as the report reads their fronts from it; and the study's
     identity, which older files do not have."""
     if file is not None:
-        path = Path(file)
-        try:
-            identity = read_identity(path)
-        except (OSError, ArrowInvalid):
-            identity = None  # loading the records says what is wrong with the file
-        yield path, identity
+        yield Path(file), read_identity(Path(file))
         return
     recorded = require_study(name, say)
     with tempfile.TemporaryDirectory(prefix="smoothray-") as place:

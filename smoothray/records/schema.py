@@ -192,17 +192,23 @@ def write_parquet(
     if identity is not None:
         schema = schema.with_metadata({IDENTITY: json.dumps(identity)})
     table = pa.Table.from_pylist(in_order(records), schema=schema)
+    if fronts:
+        pq.write_table(table, path, compression="zstd")
+        return
     real = [field.name for field in schema if field.type == REAL]
     pq.write_table(
-        table, path, compression="zstd", compression_level=3 if fronts else 19,
-        use_byte_stream_split=real, use_dictionary=[n for n in schema.names if n not in real],
+        table, path, compression="zstd", compression_level=19, use_byte_stream_split=real,
+        use_dictionary=[name for name in schema.names if name not in real],
     )  # fmt: skip
 
 
 def read_identity(path: Path) -> dict[str, Any] | None:
-    """The identity of the study whose records a file holds; None where it does not say."""
-    text = (pq.read_schema(path).metadata or {}).get(IDENTITY)
-    return None if text is None else json.loads(text)
+    """The identity of the study whose records a file holds; None where it does not say or is no such file."""
+    try:
+        text = (pq.read_schema(path).metadata or {}).get(IDENTITY)
+        return None if text is None else json.loads(text)
+    except (OSError, pa.ArrowInvalid, ValueError):
+        return None
 
 
 def read_parquet(path: Path) -> list[Record]:

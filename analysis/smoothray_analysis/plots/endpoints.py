@@ -14,7 +14,7 @@ from smoothray_analysis.plots.signed import signed_axis
 from smoothray_analysis.plots.style import WIDTH, Looks, styled
 
 PANELS = {FIDELITY: "fidelity", ACCURACY: "the formula's R²", TEACHER: "the teacher's R²"}
-BASES = ("none", "weight_decay", "none_early", "none_to_the_end", "direct")
+ORDER = ("none", "weight_decay", "none_early", "none_to_the_end", "direct")
 """What arms are compared with, as the plot has it from above: what smoothing changes comes first."""
 
 
@@ -27,7 +27,7 @@ def endpoint_plot(over: pd.DataFrame, rope: float, look: Looks) -> Figure:
     interval.
     """
     lines: list[tuple[str, str | None]] = []
-    for base in BASES:
+    for base in ORDER:
         arms = dict.fromkeys(over.loc[over["base"] == base, "arm"])
         lines += [(base, None)] * bool(arms) + [(base, arm) for arm in arms]
     figure = Figure(figsize=(WIDTH, 0.19 * len(lines) + 0.75), layout="constrained")

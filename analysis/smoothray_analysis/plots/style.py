@@ -127,7 +127,8 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem`.png (150 dots an inch) and `stem`.svg; the same figure gives the same bytes."""
+    """Write `stem`.png (150 dots an inch) and `stem`.svg; the same figure gives the same
+    bytes. Its layout is final then."""
     files = [stem.parent / f"{stem.name}{suffix}" for suffix in (".png", ".svg")]
     with matplotlib.rc_context({**RC, "svg.hashsalt": "smoothray"}):
         figure.draw_without_rendering()

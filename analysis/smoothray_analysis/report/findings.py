@@ -11,7 +11,7 @@ from smoothray_analysis.arms import arm_names
 from smoothray_analysis.associations import association_lines, associations, associations_over
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials, recorded_formulas
-from smoothray_analysis.headline import controls_line
+from smoothray_analysis.headline import first_lines
 from smoothray_analysis.loading import Records
 from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
 from smoothray_analysis.moderators import moderation_lines, moderations, moderators
@@ -109,10 +109,10 @@ def find(
         formulas = best_formulas(fronts, ev.chosen)
     else:
         fronts, formulas = pd.DataFrame(), recorded_formulas(trials, ev.chosen)
-    first_lines = 3 if controls_line(ev.endpoints, compared) else 2
+    place = len(first_lines(ev.endpoints, compared))
     return Findings(
         records=frame, evidence=ev,
-        lines=(*ev.lines[:first_lines], *sensitivity_lines(results, other), *ev.lines[first_lines:]),
+        lines=(*ev.lines[:place], *sensitivity_lines(results, other), *ev.lines[place:]),
         sentences=tuple(comparison_lines(compared, settings)),
         results=results, sensitivity=other, ropes=over_ropes(ev.per_dataset, settings),
         sizes=sizes, curves=curves,
