@@ -9,11 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from smoothray_analysis.arms import BASE_NAMES
-from smoothray_analysis.endpoints import ACCURACY, FIDELITY, TEACHER
+from smoothray_analysis.headline import SHOWN
 from smoothray_analysis.plots.signed import signed_axis
 from smoothray_analysis.plots.style import WIDTH, Looks, styled
 
-PANELS = {FIDELITY: "fidelity", ACCURACY: "the formula's R²", TEACHER: "the teacher's R²"}
 ORDER = ("none", "weight_decay", "none_early", "none_to_the_end", "direct")
 """What arms are compared with, as the plot has it from above: what smoothing changes comes first."""
 
@@ -31,8 +30,8 @@ def endpoint_plot(over: pd.DataFrame, rope: float, look: Looks) -> Figure:
         arms = dict.fromkeys(over.loc[over["base"] == base, "arm"])
         lines += [(base, None)] * bool(arms) + [(base, arm) for arm in arms]
     figure = Figure(figsize=(WIDTH, 0.19 * len(lines) + 0.75), layout="constrained")
-    panels = figure.subplots(1, len(PANELS), sharey=True)
-    for panel, (endpoint, title) in zip(panels, PANELS.items(), strict=True):
+    panels = figure.subplots(1, len(SHOWN), sharey=True)
+    for panel, (endpoint, title) in zip(panels, SHOWN, strict=True):
         mine = over[over["endpoint"] == endpoint.name].set_index(["base", "arm"])
         panel.axvspan(-rope, rope, color="#eeeeee", zorder=0)
         panel.axvline(0, color="#444444", lw=0.8)
