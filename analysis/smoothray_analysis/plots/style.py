@@ -127,15 +127,11 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem`.png (150 dots an inch) and `stem`.svg; the same figure gives the same
-    bytes. Its layout is final then."""
+    """Write `stem`.png (150 dots an inch) and `stem`.svg; the same figure gives the same bytes."""
     files = [stem.parent / f"{stem.name}{suffix}" for suffix in (".png", ".svg")]
     with matplotlib.rc_context({**RC, "svg.hashsalt": "smoothray"}):
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once: it takes longer than to draw
-        box = figure.get_tightbbox().padded(0.08)
-        figure.savefig(files[0], dpi=150, bbox_inches=box)
-        figure.savefig(files[1], bbox_inches=box, metadata={"Date": None})
+        figure.savefig(files[0], dpi=150, bbox_inches="tight", pad_inches=0.08)
+        figure.savefig(files[1], bbox_inches="tight", pad_inches=0.08, metadata={"Date": None})
     return files
 
 
