@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -433,6 +434,29 @@ def start_server(place: Path, port: int) -> Iterator:
     for process in started:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def test_a_user_whom_mlflow_refuses_is_told_so_before_any_work(place, port, monkeypatch, main):
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(b"You are not authenticated.")
+
+        def log_message(self, *arguments):
+            pass
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    (place / "s.yaml").write_text("{datasets: [sklearn:friedman1], trials: 2}")
+    with HTTPServer(("127.0.0.1", port), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            for command in ("run", "status"):
+                ended = main(command, "s.yaml")
+                assert ended.returncode == 2 and "refuses this user" in ended.stderr
+                assert ended.stderr.count("\n") == 1 and "MLFLOW_TRACKING_PASSWORD" in ended.stderr
+        finally:
+            server.shutdown()
 
 
 def test_mlflow_away_then_back(place, port, start_server, monkeypatch):

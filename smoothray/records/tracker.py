@@ -49,6 +49,8 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+"""How MLflow's errors name HTTP's 401 and 403."""
 VIEW = "smoothray"
 COLUMNS = (
     *("params.dataset", "params.penalty", "params.strength", "params.student"),
@@ -445,6 +447,11 @@ def _unreachable(uri: str, error: Exception) -> Exception:
     first = next(iter(str(error).splitlines()), type(error).__name__)
     if uri.startswith("sqlite:"):
         return StudyError(f"MLflow cannot open the database '{uri}': {first[:300]}")
+    if getattr(error, "error_code", None) in REFUSED:
+        return StudyError(
+            f"MLflow at {uri} refuses this user; give one as MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or in ~/.mlflow/credentials"
+        )
     return ConnectionError(f"MLflow at {uri} does not answer: {first[:300]}")
 
 
