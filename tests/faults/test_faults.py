@@ -1,8 +1,8 @@
 """A study on a cluster of three nodes while things break at random moments: nothing is lost, nothing is
 twice.
 
-`SMOOTHRAY_FAULTS` is the least number of faults; if not given it is 3, in a study of half the trials. `make
-faults` asks for 30.
+`SMOOTHRAY_FAULTS` is the least number of faults; if not given it is 3, in a study of a third of the fits.
+`make faults` asks for 30.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ import pytest
 from conftest import COMMAND, at_work, clean_environment
 
 LEAST = int(os.environ.get("SMOOTHRAY_FAULTS", "3"))
-TRIALS = 4 if LEAST > 3 else 2
+DATASETS, TRIALS = (3, 4) if LEAST > 3 else (2, 2)
 STUDY = f"""
 name: faults
-datasets: [sklearn:iris, sklearn:diabetes, sklearn:friedman3]
+datasets: [{", ".join(["sklearn:iris", "sklearn:friedman3", "sklearn:diabetes"][:DATASETS])}]
 trials: {TRIALS}
 penalties: {{jacobian: [0.01, 0.1], lipschitz: [0.1]}}
 restarts: 1
 teacher: {{steps: 300, hidden: [16]}}
 student: {{timeout: 25, options: {{population_size: 200, generations: 40}}}}
 """
-FITS = 3 * 5 * TRIALS
+FITS = DATASETS * 5 * TRIALS
 KEY = ["dataset", "penalty", "strength", "trial"]
 SAME = [*KEY, "status", "formula", "student_r2_test", "fidelity_test", "teacher_r2_test"]
 ROUND_SECONDS = 900
+AWAY = "MLflow away for 20 s"
 
 
 class Nodes:
@@ -143,7 +144,7 @@ class Faults:
             "a student that sleeps": (3, self._sleeper),
             "a node lost": (3, self._node),
             "the driver killed": (3, self._driver),
-            "MLflow away for 20 s": (1, self._server),
+            AWAY: (1, self._server),
         }
         names = list(kinds)
         (name,) = random.choices(names, weights=[kinds[n][0] for n in names])
@@ -249,7 +250,10 @@ def test_nothing_is_lost_and_nothing_is_twice(nodes: Nodes, tmp_path: Path) -> N
             lost = recorded[recorded["status"] != "ok"]
             assert len(recorded) == FITS and not recorded.duplicated(KEY).any()
             assert all("time limit" in reason or "died" in reason for reason in lost["reason"])
-            finish(folder, environment, "--retry-failed")
+            if (
+                len(lost) or faults.counts[AWAY]
+            ):  # what came meanwhile is delivered by the next start
+                finish(folder, environment, "--retry-failed")
             found = table(folder, environment)
             pd.testing.assert_frame_equal(found[SAME], expected[SAME])
             client = MlflowClient(server.uri)
