@@ -79,6 +79,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path)
     return tmp_path
 
 
+@pytest.fixture
+def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports draw their figures for the page alone, and not as PNG files too, which takes as long again."""
+    from matplotlib.figure import Figure
+
+    def save(figure: Figure, stem: Path) -> list[Path]:
+        file = stem.parent / f"{stem.name}.svg"
+        figure.savefig(file, bbox_inches="tight")
+        return [file, file]
+
+    monkeypatch.setattr("smoothray_analysis.report.write.save", save)
+
+
 def at_work(doing: bytes = b"StudentActor.fit", under: int | None = None) -> list[int]:
     """This process's descendants, or another's, that are at a task, by default at a student's fit."""
     top = os.getpid() if under is None else under

@@ -80,7 +80,7 @@ def parametrized(page: Path) -> object:
 
 
 @pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
+def light(monkeypatch: pytest.MonkeyPatch, svg_alone: None) -> None:
     """What is fitted in this process takes a part of the time: that it runs is what a page promises."""
     few = {"population_size": 100, "generations": 10}
     monkeypatch.setitem(OperonStudent.budgets, "quick", {**OperonStudent.budgets["quick"], **few})

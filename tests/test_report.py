@@ -192,6 +192,7 @@ ODD = [
 ]
 
 
+@pytest.mark.usefixtures("svg_alone")
 @pytest.mark.parametrize(("records", "word"), ODD)
 def test_an_odd_study_gets_a_page_with_a_clear_word(records, word, tmp_path):
     report = write_report(loaded(records, tmp_path), "odd", tmp_path / "out", settings=FEW)
@@ -447,6 +448,7 @@ def test_a_formula_is_cut_before_its_signs():
 # --- the command
 
 
+@pytest.mark.usefixtures("svg_alone")
 def test_the_command_prints_the_verdict_and_logs_the_report(main, place):
     from mlflow import MlflowClient
 
@@ -603,6 +605,7 @@ def test_changes_never_take_another_base_where_a_trial_failed(tmp_path):
         assert row["change_student_r2_test"] == pytest.approx(0)
 
 
+@pytest.mark.usefixtures("svg_alone")
 def test_dollars_in_names_are_no_mathematics(tmp_path):
     records = [r | {"dataset": f"cost_$_in_$^{{{r['dataset']}"} for r in explained(made_up(2, 3))]
     assert write_report(
@@ -634,8 +637,9 @@ def test_a_gain_below_the_region_of_practical_equivalence_is_no_gain(tmp_path):
     assert said in ev.lines
 
 
-def test_nothing_of_an_older_report_stays(study, tmp_path):
-    write_report(study, "s", tmp_path / "out", settings=FEW)
+def test_nothing_of_an_older_report_stays(tmp_path):
+    older = loaded(explained(made_up(2, 3)), tmp_path)
+    write_report(older, "s", tmp_path / "out", settings=FEW)
     (tmp_path / "out/figures/mine.txt").write_text("kept")
     one = write_report(
         loaded(made_up(2, 3, ARMS[1:2]), tmp_path), "s", tmp_path / "out", settings=FEW
@@ -652,6 +656,7 @@ def test_the_order_of_records_does_not_matter(tmp_path):
     pd.testing.assert_frame_equal(first.formulas, second.formulas)
 
 
+@pytest.mark.usefixtures("svg_alone")
 def test_records_exported_without_fronts_are_reported_all_the_same(main, place):
     with Journal("made-up") as journal:
         for record in explained(made_up(6, 3)):
@@ -763,8 +768,9 @@ def test_too_few_data_are_said_in_plain_english(tmp_path):
     assert "the formula's R² has too few data to tell with jacobian" in lines[0]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_no_interval_rests_on_fewer_than_six(tmp_path):
-    """In no table, file or figure: two trials gave [−0.003, −0.002]."""
+    """In no table or sentence: two trials gave [−0.003, −0.002]."""
     report = write_report(
         loaded(explained(made_up(3, 5)), tmp_path), "s", tmp_path / "out", settings=FEW
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -87,20 +88,20 @@ def paired(
     trial.
     """
     records = completed(records)
-    by_arm = dict(iter(records.groupby(["student", *ARM])))
     counts = candidates(records)
-    strengths = records.groupby(["student", *ARM])["strength"].nunique()
-    chosen: dict[tuple[Any, ...], pd.DataFrame] = {}
+    names = ["student", *ARM]
+    strengths = records.groupby(names)["strength"].nunique()
     fields = [*PLACE, *dict.fromkeys((*FIELDS, *columns))]
+    by_trial = choice.rule == TRIAL
+    rows = records if by_trial else at_chosen_strength(records, choice)
+    by_arm = {arm: mine if by_trial else mine[fields] for arm, mine in rows.groupby(names)}
 
-    def side(arm: tuple[Any, ...], budget: int) -> pd.DataFrame:
-        mine = by_arm[arm]
-        if strengths[arm] > 1 or budget >= counts[arm]:
-            budget = counts[arm]
-        if (arm, budget) not in chosen:
-            rows = at_chosen_strength(mine, choice, budget)
-            chosen[arm, budget] = rows[fields]
-        return chosen[arm, budget]
+    @cache
+    def best(arm: tuple[Any, ...], budget: int) -> pd.DataFrame:
+        return at_chosen_strength(by_arm[arm], choice, budget)[fields]
+
+    def side(arm: tuple[Any, ...], other: int) -> pd.DataFrame:
+        return best(arm, _budget(arm, counts, strengths, other)) if by_trial else by_arm[arm]
 
     for pair in named_pairs(records):
         arm = (pair["student"], *(pair[name] for name in ARM))
