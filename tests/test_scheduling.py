@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +125,6 @@ def test_a_fit_whose_process_dies_is_tried_again():
     assert scores(records) == scores(undisturbed)
 
 
-def test_a_fit_that_kills_every_process_has_failed():
-    killer = Killer(3)
-    killer.start()
-    (record,) = run(study("deadly"))
-    killer.join()
-    assert record["status"] == "failed"
-    assert "the student's process died 3 times" in record["reason"]
-
-
 @pytest.mark.parametrize("scheduler", ["race", pytest.param("none", marks=pytest.mark.slow)])
 def test_a_tune_trial_that_dies_is_begun_again_and_costs_no_fit(scheduler):
     raced = study(
@@ -200,16 +192,15 @@ def test_a_new_student_starts_while_the_others_go_on(dataset):
         return start_student(*arguments)
 
     async def play() -> None:
-        pool = await start_pool(start=start)
-        await until(lambda: pool._ready == 2)
-        await pool.expect(9)
-        slow = fit_of(0, dataset, timeout=0.01)
-        rest = [asyncio.create_task(pool.fit(fit_of(i, dataset))) for i in range(1, 9)]
-        record = await pool.fit(slow)
-        assert record["reason"] == "the fit passed its time limit of 0.01 s"
-        assert {(await task)["status"] for task in rest} == {"ok"}
-        assert len(started) == 3 and pool._expected == 0
-        await pool.close()
+        async with start_pool(start=start) as pool:
+            await until(lambda: pool._ready == 2)
+            await pool.expect(9)
+            slow = fit_of(0, dataset, timeout=0.01)
+            rest = [asyncio.create_task(pool.fit(fit_of(i, dataset))) for i in range(1, 9)]
+            record = await pool.fit(slow)
+            assert record["reason"] == "the fit passed its time limit of 0.01 s"
+            assert {(await task)["status"] for task in rest} == {"ok"}
+            assert len(started) == 3 and pool._expected == 0
 
     asyncio.run(play())
 
@@ -254,44 +245,62 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.05)
 
 
-async def start_pool(**more: Any) -> StudentPool:
-    pool = StudentPool(study("pool", students=QUICK).students, 0, False, **more)
+@asynccontextmanager
+async def start_pool(students: Any = None, **more: Any) -> AsyncIterator[StudentPool]:
+    students = students or study("pool", students=QUICK).students
+    pool = StudentPool(students, 0, False, **more)
     await pool.expect(2)
-    return pool
+    try:
+        yield pool
+    finally:
+        await pool.close()  # or its students keep their cores for a while
 
 
 def test_idle_students_that_died_cost_no_fit_a_try(dataset):
     async def play() -> None:
-        pool = await start_pool()
-        await until(lambda: pool._ready == 2)
-        for pid in at_work(b"ray::StudentActor"):
-            os.kill(pid, signal.SIGKILL)
-        fits = [fit_of(trial, dataset) for trial in range(4)]
-        records = await asyncio.gather(*map(pool.fit, fits))
-        assert [record["status"] for record in records] == ["ok"] * 4
-        assert not any(fit.deaths for fit in fits)
+        async with start_pool() as pool:
+            await until(lambda: pool._ready == 2)
+            for pid in at_work(b"ray::StudentActor"):
+                os.kill(pid, signal.SIGKILL)
+            fits = [fit_of(trial, dataset) for trial in range(4)]
+            records = await asyncio.gather(*map(pool.fit, fits))
+            assert [record["status"] for record in records] == ["ok"] * 4
+            assert not any(fit.deaths for fit in fits)
+
+    asyncio.run(play())
+
+
+def test_a_fit_that_kills_every_process_has_failed(dataset):
+    async def play() -> None:
+        async with start_pool(study("deadly").students) as pool:
+            killer = Killer(3)
+            killer.start()
+            record = await pool.fit(fit_of(0, dataset))
+            killer.join()
+            assert record["status"] == "failed"
+            assert "the student's process died 3 times" in record["reason"]
 
     asyncio.run(play())
 
 
 def test_deaths_on_nodes_that_were_lost_are_no_sign_of_the_fit(dataset):
     async def play() -> None:
-        pool = await start_pool()
-        fit = fit_of(0, dataset)
-        fit.deaths = ["a lost node"] * 5
-        pool._answers[fit.key] = asyncio.get_running_loop().create_future()
-        await pool._died(fit, "another")
-        record = await pool._answers[fit.key]
-        assert record["status"] == "ok"
+        async with start_pool() as pool:
+            fit = fit_of(0, dataset)
+            fit.deaths = ["a lost node"] * 5
+            pool._answers[fit.key] = asyncio.get_running_loop().create_future()
+            await pool._died(fit, "another")
+            record = await pool._answers[fit.key]
+            assert record["status"] == "ok"
 
     asyncio.run(play())
 
 
 def test_a_fit_that_is_asked_for_twice_is_done_once(dataset):
     async def play() -> None:
-        pool = await start_pool()
-        records = await asyncio.gather(*(pool.fit(fit_of(0, dataset)) for _ in range(2)))
-        assert records[0] is records[1]
+        async with start_pool() as pool:
+            records = await asyncio.gather(*(pool.fit(fit_of(0, dataset)) for _ in range(2)))
+            assert records[0] is records[1]
 
     asyncio.run(play())
 
@@ -307,14 +316,14 @@ def test_outputs_that_were_lost_are_said_and_cost_no_student(dataset):
         (reference,) = await owner.put.remote()
         ray.kill(owner)
         await asyncio.sleep(1)
-        pool = await start_pool()
-        fit = fit_of(0, dataset)
-        fit.outputs = reference
-        with pytest.raises(pools.LostOutputs):
-            await pool.fit(fit)
-        assert not fit.deaths
-        record = await pool.fit(fit_of(0, dataset))
-        assert record["status"] == "ok"
+        async with start_pool() as pool:
+            fit = fit_of(0, dataset)
+            fit.outputs = reference
+            with pytest.raises(pools.LostOutputs):
+                await pool.fit(fit)
+            assert not fit.deaths
+            record = await pool.fit(fit_of(0, dataset))
+            assert record["status"] == "ok"
 
     asyncio.run(play())
 
@@ -332,11 +341,11 @@ def test_a_student_that_the_memory_monitor_ended_is_replaced(dataset):
         return value
 
     async def play() -> None:
-        pool = await start_pool()
-        fits = [fit_of(trial, dataset) for trial in range(3)]
-        records = await asyncio.gather(*map(pool.fit, fits))
-        assert [record["status"] for record in records] == ["ok"] * 3
-        assert sum(len(fit.deaths) for fit in fits) == 1
+        async with start_pool() as pool:
+            fits = [fit_of(trial, dataset) for trial in range(3)]
+            records = await asyncio.gather(*map(pool.fit, fits))
+            assert [record["status"] for record in records] == ["ok"] * 3
+            assert sum(len(fit.deaths) for fit in fits) == 1
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pools, "_of", once_out_of_memory)
