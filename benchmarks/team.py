@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import gzip
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 from scale import STUDENT, STUDY, Tail
 
 TEAM = Path(__file__).resolve().parents[1] / "cluster" / "mlflow"
@@ -51,6 +53,7 @@ class Study:
         self.command = [sys.executable, "-c", "from smoothray.cli import main; main()"]
         self.command += ["run", "study.yaml", "--cores", str(cores)]
         self.journal = Tail(self.folder / f"{name}.jsonl.gz")
+        self.secrets: set[str] = set()
 
     def start(self) -> subprocess.Popen[bytes]:
         with open(self.folder / "said.txt", "ab") as said:
@@ -64,6 +67,7 @@ class Study:
         seen: list[tuple[float, int]] = []
         while process.poll() is None and (until is None or self.journal.records < until):
             self.journal.look()
+            check_command_lines(self.secrets)
             if self.journal.delivered and (not seen or seen[-1][1] != self.journal.delivered):
                 seen.append((time.monotonic(), self.journal.delivered))
             time.sleep(0.2)
@@ -141,25 +145,40 @@ def check_runs(study: Study, user: Mapping[str, str]) -> None:
         )
 
 
-def check_secrets(folder: Path, secrets: set[str]) -> None:
-    """No password is in a file but its own, nor on a command line."""
+def check_files(folder: Path, home: Path, secrets: set[str]) -> None:
+    """No password is in a file but its own, nor in what MLflow's database holds of studies."""
     own = {"admin-password", "server-key"}
-    for file in [
-        path for path in folder.rglob("*") if path.is_file() and "database" not in path.parts
-    ]:
-        text = file.read_bytes()
-        if (
-            file.name not in own
-            and file.suffix != ".credentials"
-            and any(s.encode() in text for s in secrets)
-        ):
+    for file in folder.rglob("*"):
+        if not file.is_file() or "database" in file.parts:
+            continue
+        if file.name not in own and file.suffix != ".credentials" and holds(read(file), secrets):
             sys.exit(f"a password stands in {file}")
+    dump = ["pg_dump", "-h", str(home / "socket"), "mlflow"]
+    dumped = subprocess.run(dump, check=True, capture_output=True).stdout
+    if b"smoothray.key" not in dumped or holds(dumped, secrets):
+        sys.exit("a password stands in MLflow's database, or the runs do not")
+
+
+def read(file: Path) -> bytes:
+    """What a file says, unpacked."""
+    if file.suffix == ".gz":
+        return gzip.decompress(file.read_bytes())
+    if file.suffix == ".parquet":
+        return pd.read_parquet(file).to_json().encode()
+    return file.read_bytes()
+
+
+def holds(text: bytes, secrets: set[str]) -> bool:
+    return any(secret.encode() in text for secret in secrets)
+
+
+def check_command_lines(secrets: set[str]) -> None:
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             text = line.read_bytes()
         except OSError:
             continue
-        if any(secret.encode() in text for secret in secrets):
+        if holds(text, secrets):
             sys.exit(f"a password stands on the command line of process {line.parent.name}")
 
 
@@ -206,14 +225,15 @@ def main() -> None:
                 Study(folder, f"of-{who}", *size, user)
                 for who, user in (("ada", ada), ("bob", bob))
             ]
+            for study in both:
+                study.secrets = secrets
             processes = [study.start() for study in both]
-            check_secrets(folder, secrets)
             rates = [study.follow(process) for study, process in zip(both, processes, strict=True)]
             for study, user in zip(both, (ada, bob), strict=True):
                 check_runs(study, user)
             print(f"two at once: {both[0].fits} and {both[1].fits} fits, all there once")
             print(f"  {rates[0]:.1f} of the first delivered a second", flush=True)
-            check_secrets(folder, secrets)
+            check_files(folder, home, secrets)
             print("no password in a log, a record or a command line")
 
 

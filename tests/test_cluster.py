@@ -305,13 +305,18 @@ def test_the_image():
 
 
 def test_nothing_listens_to_the_world():
-    for file in FILES:
+    for file in (path for path in CLUSTER.rglob("*") if path.is_file()):
         text = file.read_text()
+        if file.parent.name == "mlflow" and file.name == "compose.yaml":
+            # Within its container alone: on this machine it is the port of 127.0.0.1.
+            assert 'ports: ["127.0.0.1:5000:5000"]' in text
+            text = re.sub(r"LISTEN: 0\.0\.0\.0 ", "", text)
         assert "0.0.0.0" not in text and "[::]" not in text, file
         for start in re.findall(r"ray start --head[^\n]*(?:\n +--[^\n]*)*", text):
             assert "--dashboard-host=127.0.0.1" in start, file
-        for server in re.findall(r"mlflow,? server,?[^\n]*", text):
+        for server in re.findall(r"mlflow,? server,?[^\n]*", text) if file in FILES else ():
             assert re.search(r"--host,? 127\.0\.0\.1", server), file
+            assert re.search(r"MLFLOW_DISABLE_TELEMETRY(, value: \"|=)true", text), file
 
 
 STUDY = """

@@ -42,7 +42,7 @@ def verdict_lines(
     smooth = [row for row in results if row["penalty"] not in NOT_SMOOTH]
     if smooth:
         lines += first_lines(endpoints, results)
-        lines += _against_direct(smooth, settings)
+        lines += _against_direct(smooth, results)
     else:
         lines.append(_nothing_to_compare(records))
     if results:
@@ -89,18 +89,22 @@ def one_or_all(table: pd.DataFrame, over: pd.DataFrame) -> list[dict[Any, Any]]:
     return sorted(rows, key=lambda row: (row["penalty"] in NOT_SMOOTH, order.index(row["base"])))
 
 
-def _against_direct(results: list[dict[Any, Any]], settings: Settings) -> list[str]:
-    """Which smooth arms do not beat the direct fit, or that all do."""
-    rows = [row for row in results if row["base"] == "direct"]
+def _against_direct(smooth: list[dict[Any, Any]], results: list[dict[Any, Any]]) -> list[str]:
+    """Which smooth arms do not beat the direct fit, or that all do; and whether it takes smoothing."""
+    rows = [row for row in smooth if row["base"] == "direct"]
     if not rows:
         return [
             "There is no direct fit in this study: it cannot say whether a teacher is worth having."
         ]
     behind = [row for row in rows if row["verdict"] != "better"]
     ahead = [_placed(row) for row in rows if row["verdict"] == "better"]
+    plain = [row["who"] for row in results if row["base"] == "direct"
+             and row["penalty"] == "none" and row["verdict"] == "better"]  # fmt: skip
+    too = f"; so {one_or_more(plain, 'does', 'do')} {and_list(plain)}, without a penalty"
+    too = too if ahead and plain else ""
     if not behind:
         every = "Every smooth arm beats" if len(rows) > 1 else "The smooth arm beats"
-        return [f"{every} the direct fit: {and_list(ahead)}."]
+        return [f"{every} the direct fit: {and_list(ahead)}{too}."]
     said = {
         ("worse",): ("is worse", "are worse"),
         ("practically the same",): ("is practically the same", "are practically the same"),
@@ -121,7 +125,7 @@ def _against_direct(results: list[dict[Any, Any]], settings: Settings) -> list[s
         start += " the direct fit"
     if ahead:
         parts.append(f"{and_list(ahead)} {one_or_more(ahead, 'beats', 'beat')} it")
-    return [f"{start}: {'; '.join(parts)}."]
+    return [f"{start}: {'; '.join(parts)}{too}."]
 
 
 def _placed(row: dict[Any, Any]) -> str:

@@ -21,7 +21,7 @@ fail() {
 }
 
 home=$(realpath -m "${MLFLOW_HOME:-$HOME/smoothray-mlflow}")
-programs=$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -n 1)
+programs=$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -n 1) || true
 PATH=${programs:+$programs:}$PATH
 command -v initdb > /dev/null || fail "PostgreSQL is missing; install Debian's postgresql"
 python -c 'import mlflow, flask_wtf, psycopg2' 2> /dev/null ||
@@ -36,6 +36,9 @@ if [ "$keeper" = root ]; then
   chmod 711 "$home"                             # so that it reaches its own folders
 fi
 cd "$home"
+exec 9> lock
+flock -n 9 || fail "another serve.sh keeps $home already"
+"${as[@]}" test -x "$home" || fail "the user postgres cannot reach $home; set MLFLOW_HOME, such as to /var/lib/smoothray-mlflow"
 install -d -m 700 -o "$keeper" database socket
 [ -s database/PG_VERSION ] || "${as[@]}" initdb --auth=peer --encoding=UTF8 -D "$home/database" > /dev/null
 for secret in admin-password server-key; do
@@ -52,7 +55,7 @@ auth_cache_ttl_seconds = 60
 END
 
 "${as[@]}" pg_ctl -D "$home/database" status > /dev/null ||
-  "${as[@]}" pg_ctl -D "$home/database" -w -l "$home/database/log" -o "-k '$home/socket' -h ''" start > /dev/null
+  "${as[@]}" pg_ctl -D "$home/database" -w -l "$home/database/log" -o "-k '$home/socket' -h ''" start > /dev/null 9>&-
 server=
 stop() {
   [ -z "$server" ] || { kill "$server" 2> /dev/null && wait "$server"; } || true

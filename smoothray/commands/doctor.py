@@ -91,10 +91,10 @@ def _sources() -> Iterator[Finding]:
 
 def _mlflow() -> Finding:
     from smoothray.errors import SmoothrayError
-    from smoothray.records.tracker import reachable, tracking_uri
+    from smoothray.records.tracker import reachable, shown, tracking_uri
 
     try:
         reachable()
     except (SmoothrayError, ConnectionError) as error:
         return Finding("tracking", "mlflow", False, str(error))
-    return Finding("tracking", "mlflow", True, tracking_uri())
+    return Finding("tracking", "mlflow", True, shown(tracking_uri()))

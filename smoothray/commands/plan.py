@@ -188,7 +188,11 @@ def _rows(
         fit = sum(costs.fit(name, student) for student in timed) / max(len(timed), 1)
         banks = [job for job in todo if job.dataset == name and job.penalty != "direct"]
         bank = max(
-            (costs.network(name, j.penalty, j.stopping) * len(j.trials) for j in banks), default=0.0
+            (
+                costs.network(name, j.penalty, j.stopping) * len(j.trials) * j.ensemble
+                for j in banks
+            ),
+            default=0.0,
         )
         undrawn = sum(group.undrawn for group in search.groups if group.dataset == name)
         rows.append(

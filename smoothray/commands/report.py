@@ -150,12 +150,12 @@ def _about(study: str, identity: Mapping[str, Any] | None) -> list[tuple[str, st
 
 
 def _log(name: str, label: str, folder: Path, files: tuple[Path, ...]) -> None:
-    from smoothray.records.tracker import Tracker
+    from smoothray.records.tracker import Tracker, shown
 
     tracker = Tracker(name)
     try:
         if not tracker.open():
-            raise StudyError(f"MLflow at {tracker.uri} has no experiment '{name}' yet")
+            raise StudyError(f"MLflow at {shown(tracker.uri)} has no experiment '{name}' yet")
         tracker.log_report(label, folder, files)
     except (StudyError, ConnectionError) as error:
         say(f"The report is not in MLflow: {error}")

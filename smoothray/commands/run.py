@@ -21,6 +21,7 @@ from smoothray.records.outline import COMMAND, typed
 from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import Record, as_frame, without_front
+from smoothray.records.tracker import shown
 from smoothray.search import Board, Score, Search
 from smoothray.study import Study
 from smoothray.study.plan import Key, jobs
@@ -183,8 +184,8 @@ def say_lacking(lacking: int, problem: str | None, recorder: Recorder) -> None:
     if lacking:
         why = f" ({problem})" if problem else ""
         say(
-            f"{lacking} records are not in MLflow at {recorder.tracker.uri} yet{why}. They are kept in "
-            f"{recorder.journal.path} and delivered when the study is started again."
+            f"{lacking} records are not in MLflow at {shown(recorder.tracker.uri)} yet{why}. "
+            f"They are kept in {recorder.journal.path} and delivered when the study is started again."
         )
     elif problem:
         say(

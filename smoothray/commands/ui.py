@@ -9,7 +9,7 @@ import sys
 
 from smoothray.commands.console import say
 from smoothray.errors import StudyError
-from smoothray.records.tracker import pages, there_is_a_database, tracking_uri
+from smoothray.records.tracker import pages, shown, there_is_a_database, tracking_uri
 
 SHOWN = 5
 """The studies, newest first, whose addresses are printed."""
@@ -19,13 +19,18 @@ def ui(host: str, port: int) -> None:
     """Say where each study's table of runs is, and become MLflow's server. Raises StudyError."""
     uri = tracking_uri()
     if uri.startswith("http"):
-        say(f"The runs are on a server already: {uri}")
-        _show(uri.rstrip("/"))
+        say(f"The runs are on a server already: {shown(uri)}")
+        _show(shown(uri).rstrip("/"))
         return
     if not there_is_a_database(uri):
-        raise StudyError(f"there is no {uri} yet; run a study first, or go to the folder it ran in")
+        raise StudyError(
+            f"there is no {shown(uri)} yet; run a study first, or go to the folder it ran in"
+        )
     _refuse_taken(host, port)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = (
+        uri  # others can read a command line, and it may hold a password
+    )
+    command = [sys.executable, "-m", "mlflow", "ui"]
     command += ["--host", host, "--port", str(port), "--workers", "1"]
     # What a page of runs does not need only delays it.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")

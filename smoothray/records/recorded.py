@@ -9,7 +9,7 @@ from typing import Any
 from smoothray.errors import StudyError, did_you_mean
 from smoothray.records.journal import Journal
 from smoothray.records.schema import Record, with_all_fields
-from smoothray.records.tracker import Tracker, known_studies, tracking_uri
+from smoothray.records.tracker import Tracker, known_studies, shown, tracking_uri
 from smoothray.study.plan import Key
 
 
@@ -44,7 +44,7 @@ class Recorded:
                 self.delivered.discard(key)
             elif entry["kind"] == "decision":
                 self.decisions.append(entry["decision"])
-            elif entry["kind"] == "delivered" and entry["to"] == uri:
+            elif entry["kind"] == "delivered" and entry["to"] == shown(uri):
                 self.delivered |= {keys[name] for name in entry["keys"] if name in keys}
 
     def add_mlflow(self, tracker: Tracker) -> None:
@@ -94,6 +94,6 @@ def require_study(name: str, say: Callable[[str], None]) -> Recorded:
             else "; run it first, or set MLFLOW_TRACKING_URI to where it was recorded"
         )
         raise StudyError(
-            f"no records of a study '{name}' in {file} or in MLflow at {tracking_uri()}{hint}"
+            f"no records of a study '{name}' in {file} or in MLflow at {shown(tracking_uri())}{hint}"
         )
     return recorded

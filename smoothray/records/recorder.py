@@ -15,7 +15,7 @@ from smoothray.records.journal import Journal
 from smoothray.records.outline import best_cell
 from smoothray.records.recorded import Recorded
 from smoothray.records.schema import Record
-from smoothray.records.tracker import Tracker
+from smoothray.records.tracker import Tracker, shown
 from smoothray.study.plan import Arm, Key
 from smoothray.study.settings import EARLIER
 
@@ -199,7 +199,9 @@ class Recorder:
             self._in_doubt |= set(keys)
             self.tracker.deliver(doubtful, in_doubt=True)
             self.tracker.deliver(certain, in_doubt=False)
-            self.journal.append("delivered", to=self.tracker.uri, keys=[str(key) for key in keys])
+            self.journal.append(
+                "delivered", to=shown(self.tracker.uri), keys=[str(key) for key in keys]
+            )
         except Exception as error:  # whatever MLflow raises, the study goes on
             self._problem = " ".join(str(error).split())[:300]
             return False

@@ -79,6 +79,15 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
+def shown(uri: str) -> str:
+    """An address as it may be printed and kept: without its password.
+
+    >>> shown("postgresql://ada:secret@db.example/mlflow"), shown("sqlite:///mlflow.db")
+    ('postgresql://ada:…@db.example/mlflow', 'sqlite:///mlflow.db')
+    """
+    return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:…@", uri)
+
+
 class Tracker:
     """One study's place in MLflow."""
 
@@ -114,7 +123,7 @@ class Tracker:
             folder = _database(self.uri).parent
             if not os.access(folder, os.W_OK):
                 raise StudyError(
-                    f"MLflow cannot make the database '{self.uri}': no folder {folder} to write to"
+                    f"MLflow cannot make the database '{shown(self.uri)}': no folder {folder} to write to"
                 )
             return False
         client = self._connect()
@@ -127,7 +136,7 @@ class Tracker:
         if experiment.lifecycle_stage != "active":
             raise StudyError(
                 f"MLflow has deleted the experiment '{self.study}' but keeps it in its trash; restore it, "
-                f"or empty the trash ('mlflow gc --backend-store-uri {self.uri}'), or rename the study"
+                f"or empty the trash ('mlflow gc --backend-store-uri {shown(self.uri)}'), or rename the study"
             )
         self._experiment = experiment.experiment_id
         if IDENTITY in experiment.tags:
@@ -309,7 +318,7 @@ class Tracker:
             scheme = self.uri.partition(":")[0]
             if scheme in ("file", self.uri):
                 raise StudyError(
-                    f"MLFLOW_TRACKING_URI is '{self.uri}', a folder, which MLflow no longer takes; "
+                    f"MLFLOW_TRACKING_URI is '{shown(self.uri)}', a folder, which MLflow no longer takes; "
                     "use a database such as sqlite:///mlflow.db, or a server's address"
                 )
             try:
@@ -317,7 +326,9 @@ class Tracker:
                     _make_database(_database(self.uri))
                 self._client = MlflowClient(tracking_uri=self.uri)
             except MlflowException as error:
-                raise StudyError(f"MLflow cannot use '{self.uri}': {error.message}") from None
+                raise StudyError(
+                    f"MLflow cannot use '{shown(self.uri)}': {error.message}"
+                ) from None
             except Exception as error:
                 raise _unreachable(self.uri, error) from None
         return self._client
@@ -446,13 +457,13 @@ def _is_number(value: Any) -> bool:
 def _unreachable(uri: str, error: Exception) -> Exception:
     first = next(iter(str(error).splitlines()), type(error).__name__)
     if uri.startswith("sqlite:"):
-        return StudyError(f"MLflow cannot open the database '{uri}': {first[:300]}")
+        return StudyError(f"MLflow cannot open the database '{shown(uri)}': {first[:300]}")
     if getattr(error, "error_code", None) in REFUSED:
         return StudyError(
-            f"MLflow at {uri} refuses this user; give one as MLFLOW_TRACKING_USERNAME and "
+            f"MLflow at {shown(uri)} refuses this user; give one as MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or in ~/.mlflow/credentials"
         )
-    return ConnectionError(f"MLflow at {uri} does not answer: {first[:300]}")
+    return ConnectionError(f"MLflow at {shown(uri)} does not answer: {first[:300]}")
 
 
 def _make_database(file: Path) -> None:
