@@ -127,19 +127,25 @@ def test_changed_settings_are_refused(done, main, monkeypatch):
     assert "students.operon.selection was fidelity, now is accuracy" in ended.stderr
 
 
-@pytest.mark.slow
-def test_stopped_and_resumed_on_one_core_gives_the_same_records(done, new_place, smoothray):
-    """Ctrl-C reaches every process of the terminal's group, Ray's as well."""
-    folder = new_place("stopped")
+def start(folder: Path, until: int) -> subprocess.Popen[str]:
+    """The study in a group of processes of its own, as from a terminal, once so many fits are recorded."""
     process = subprocess.Popen(
         [*COMMAND, "run", "small.yaml", "--cores", "1"],
         cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
     )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline and recorded(folder) < until:
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.slow
+def test_stopped_killed_and_resumed_on_one_core_gives_the_same_records(done, new_place, smoothray):
+    """Ctrl-C reaches every process of the terminal's group, Ray's as well; a kill the command alone."""
+    folder = new_place("stopped")
+    process = start(folder, until=2)
     try:
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline and recorded(folder) < 2:
-            time.sleep(0.02)
         pressed = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
@@ -153,6 +159,12 @@ def test_stopped_and_resumed_on_one_core_gives_the_same_records(done, new_place,
     assert 2 <= kept < ALL
     assert f"Stopped: {kept} of 12 fits are recorded. To go on: smoothray run small.yaml" in said
     assert "Traceback" not in said
+
+    process = start(folder, until=kept + 2)
+    process.kill()
+    process.communicate()
+    before, kept = kept, recorded(folder)
+    assert before + 2 <= kept < ALL
 
     ended = smoothray("run", "small.yaml", "--cores", 1, cwd=folder)
     assert ended.returncode == 0, ended.stderr

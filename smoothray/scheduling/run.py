@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,7 +23,6 @@ import ray
 from ray import tune
 from ray.exceptions import RayError, RayTaskError
 from ray.tune import Stopper
-from ray.tune.logger import TBXLoggerCallback
 
 from smoothray.datasets import Dataset
 from smoothray.distillation.trial import Trial
@@ -39,6 +39,13 @@ from smoothray.scheduling.trial import Shared, TeacherTrial, setting_of
 from smoothray.search import Score, Search
 from smoothray.study import Study
 from smoothray.study.plan import Key, Setting
+
+if "torch" not in sys.modules:
+    # Tune writes files for TensorBoard; their writer loads torch where it can: seconds, for nothing.
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    with suppress(ImportError):
+        import tensorboardX.writer  # noqa: F401
+    del sys.modules["torch"]
 
 # What a trial died of is dealt with by trying again; at a stop, all of them end so.
 for name in ("ray.tune", "ray.air", "ray.train"):
@@ -133,7 +140,6 @@ class StudyRun:
                 storage_path=str(folder.parent.resolve()),
                 verbose=0,
                 stop=self._ended,
-                callbacks=[TensorBoard()],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
@@ -262,26 +268,6 @@ class Ended(NotSaved, Stopper):
 
     def stop_all(self) -> bool:
         return self.event.is_set()
-
-
-class TensorBoard(TBXLoggerCallback):
-    """Tune's files for TensorBoard. Their writer loads torch, which would hold up the start by seconds."""
-
-    def __init__(self) -> None:
-        self._trial_writer = {}
-        self._trial_result = {}
-
-    def log_trial_start(self, trial: tune.experiment.Trial) -> None:
-        """Nothing: its file begins with its first result."""
-
-    def log_trial_result(
-        self, iteration: int, trial: tune.experiment.Trial, result: dict[str, Any]
-    ) -> None:
-        if not hasattr(self, "_summary_writer_cls"):
-            super().__init__()
-        if trial not in self._trial_writer:
-            super().log_trial_start(trial)
-        super().log_trial_result(iteration, trial, result)
 
 
 def environment() -> dict[str, str]:
