@@ -6,7 +6,8 @@ Needs Debian's `postgresql`, and `pip install "mlflow[auth]" psycopg2-binary`. F
 benchmarks/scale.py's), so that MLflow is what is measured; 125 trials are 500 fits. In order: a study on
 SQLite; the same on the server, whose driver is killed once a fifth is recorded, and which is then started
 again; and two studies at once, by two users. It ends with an error where a fit is lacking, or recorded twice,
-or where a password is found in a file that is not its own, or on a command line.
+or where a password is found in a file that is not its own, or on a command line. Artifacts go to a folder,
+or with ARTIFACTS=s3://BUCKET/FOLDER and boto3's variables in the environment to S3.
 """
 
 from __future__ import annotations
