@@ -100,8 +100,9 @@ def _against_direct(smooth: list[dict[Any, Any]], results: list[dict[Any, Any]])
     ahead = [_placed(row) for row in rows if row["verdict"] == "better"]
     plain = [row["who"] for row in results if row["base"] == "direct"
              and row["penalty"] == "none" and row["verdict"] == "better"]  # fmt: skip
-    too = f"; so {one_or_more(plain, 'does', 'do')} {and_list(plain)}, without a penalty"
-    too = too if ahead and plain else ""
+    too = ""
+    if ahead and plain:
+        too = f"; so {one_or_more(plain, 'does', 'do')} {and_list(plain)}, without a penalty"
     if not behind:
         every = "Every smooth arm beats" if len(rows) > 1 else "The smooth arm beats"
         return [f"{every} the direct fit: {and_list(ahead)}{too}."]
