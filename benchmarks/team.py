@@ -68,7 +68,8 @@ class Study:
         seen: list[tuple[float, int]] = []
         while process.poll() is None and (until is None or self.journal.records < until):
             self.journal.look()
-            check_command_lines(self.secrets)
+            if self.secrets:
+                check_command_lines(self.secrets)
             if self.journal.delivered and (not seen or seen[-1][1] != self.journal.delivered):
                 seen.append((time.monotonic(), self.journal.delivered))
             time.sleep(0.2)
@@ -157,7 +158,7 @@ def check_files(folder: Path, home: Path, secrets: set[str]) -> None:
     dump = ["pg_dump", "-h", str(home / "socket"), "mlflow"]
     dumped = subprocess.run(dump, check=True, capture_output=True).stdout
     if b"smoothray.key" not in dumped or holds(dumped, secrets):
-        sys.exit("a password stands in MLflow's database, or the runs do not")
+        sys.exit("MLflow's database lacks the runs, or a password stands in it")
 
 
 def read(file: Path) -> bytes:
@@ -174,6 +175,7 @@ def holds(text: bytes, secrets: set[str]) -> bool:
 
 
 def check_command_lines(secrets: set[str]) -> None:
+    """No password is on a command line now."""
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             text = line.read_bytes()
