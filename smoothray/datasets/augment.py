@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import KDTree
 
 NEIGHBOURS = 5
 
@@ -14,6 +13,8 @@ def near_neighbours(X: ArrayLike, neighbours: int = NEIGHBOURS) -> NDArray[np.in
 
     Where all rows are the same point, a row's only neighbour is itself.
     """
+    from scipy.spatial import KDTree  # which takes a third of a second to load
+
     rows = np.asarray(X, dtype=np.float64)
     points, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     near = min(neighbours, len(points) - 1)
