@@ -79,13 +79,13 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
-def shown(uri: str) -> str:
-    """An address as it may be printed and kept: without its password.
+def shown(text: str) -> str:
+    """An address, or what tells of one, as it may be printed and kept: without its password.
 
     >>> shown("postgresql://ada:secret@db.example/mlflow"), shown("sqlite:///mlflow.db")
     ('postgresql://ada:…@db.example/mlflow', 'sqlite:///mlflow.db')
     """
-    return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:…@", uri)
+    return re.sub(r"(?<=://)([^/@:\s]*):[^/\s]*@", r"\1:…@", text)
 
 
 class Tracker:
@@ -455,7 +455,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _unreachable(uri: str, error: Exception) -> Exception:
-    first = next(iter(str(error).splitlines()), type(error).__name__)
+    first = shown(next(iter(str(error).splitlines()), type(error).__name__))
     if uri.startswith("sqlite:"):
         return StudyError(f"MLflow cannot open the database '{shown(uri)}': {first[:300]}")
     if getattr(error, "error_code", None) in REFUSED:
