@@ -446,7 +446,7 @@ def test_a_user_whom_mlflow_refuses_is_told_so_before_any_work(place, port, monk
         def log_message(self, *arguments):
             pass
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:sesame@127.0.0.1:{port}")
     (place / "s.yaml").write_text("{datasets: [sklearn:friedman1], trials: 2}")
     with HTTPServer(("127.0.0.1", port), Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -455,6 +455,7 @@ def test_a_user_whom_mlflow_refuses_is_told_so_before_any_work(place, port, monk
                 ended = main(command, "s.yaml")
                 assert ended.returncode == 2 and "refuses this user" in ended.stderr
                 assert ended.stderr.count("\n") == 1 and "MLFLOW_TRACKING_PASSWORD" in ended.stderr
+                assert "sesame" not in ended.stderr
         finally:
             server.shutdown()
 

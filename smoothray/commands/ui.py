@@ -27,9 +27,8 @@ def ui(host: str, port: int) -> None:
             f"there is no {shown(uri)} yet; run a study first, or go to the folder it ran in"
         )
     _refuse_taken(host, port)
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = (
-        uri  # others can read a command line, and it may hold a password
-    )
+    # Not on the command line, which others can read: it may hold a password.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     command = [sys.executable, "-m", "mlflow", "ui"]
     command += ["--host", host, "--port", str(port), "--workers", "1"]
     # What a page of runs does not need only delays it.

@@ -44,7 +44,7 @@ class Recorded:
                 self.delivered.discard(key)
             elif entry["kind"] == "decision":
                 self.decisions.append(entry["decision"])
-            elif entry["kind"] == "delivered" and entry["to"] == shown(uri):
+            elif entry["kind"] == "delivered" and shown(entry["to"]) == shown(uri):
                 self.delivered |= {keys[name] for name in entry["keys"] if name in keys}
 
     def add_mlflow(self, tracker: Tracker) -> None:

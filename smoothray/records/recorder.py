@@ -203,7 +203,7 @@ class Recorder:
                 "delivered", to=shown(self.tracker.uri), keys=[str(key) for key in keys]
             )
         except Exception as error:  # whatever MLflow raises, the study goes on
-            self._problem = shown(" ".join(str(error).split()))[:300]
+            self._problem = _told(error)
             return False
         self._problem = None
         # What was tried again meanwhile is still to be delivered, in place of this.
@@ -227,7 +227,7 @@ class Recorder:
                 self._reach()
                 self.tracker.log_model(best, cells[best])
             except Exception as error:
-                self._problem = shown(" ".join(str(error).split()))[:300]
+                self._problem = _told(error)
                 return
 
     def _note(self, cells: Iterable[Cell]) -> None:
@@ -249,10 +249,15 @@ class Recorder:
                 stopped = next((d for d in self.decisions if _about(d, cell)), None)
                 self.tracker.finish_cell(cell, groups[cell], self._complete(cell), stopped)
             except Exception as error:
-                self._problem = shown(" ".join(str(error).split()))[:300]
+                self._problem = _told(error)
                 return
             with self._changing:
                 self._changed.discard(cell)
+
+
+def _told(error: Exception) -> str:
+    """An error in one line, without a password."""
+    return shown(" ".join(str(error).split()))[:300]
 
 
 def _about(decision: Mapping[str, Any], cell: Cell) -> bool:
