@@ -6,6 +6,13 @@ JOBS ?= 2
 # each: those of two processes that wait for each other's cores take many times as long.
 TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10
 
+# A study is many processes: the package is compiled for the first of them and not for each.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Compiled on all cores, where pip has one.
+install = $(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable
+compile = -$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib
+
 .PHONY: demo test test-all faults lint docs clean
 
 demo: $(VENV)/.installed
@@ -31,16 +38,19 @@ docs: $(VENV)/.installed-docs  # writes site/, whose first page is site/index.ht
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(install) .
+	$(compile)
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(install) ".[test]"
+	$(compile)
 	touch $(VENV)/.installed $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(install) ".[docs]"
+	$(compile)
 	touch $@
 
 clean:

@@ -21,7 +21,7 @@ table = pd.read_csv(file) if file else load_diabetes(as_frame=True, scaled=False
 study = Study(
     name="own-table",
     datasets=[Dataset.from_frame(table, target=target, name="own")],
-    trials=3,
+    trials=2,
     penalties={"jacobian": [0.01, 0.1]},
     teacher={"steps": 500},
     student={"name": "operon", "options": {"generations": 30}},

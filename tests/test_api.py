@@ -45,7 +45,7 @@ def small(shift: float = 0.0, **changes: object) -> Study:
 
 
 @pytest.mark.ray
-def test_a_study_runs_goes_on_and_is_reported(place):
+def test_a_study_runs_goes_on_and_is_reported(place, svg_alone):
     result = run_study(small(), cores=2)
     assert repr(result) == "<study 'small': 8 of 8 trials recorded>"
     assert not result.stopped and not result.missing
@@ -94,9 +94,15 @@ def test_a_ray_that_runs_is_used_and_left_from_any_thread(place, monkeypatch):
         thread.join()
         assert not results[0].missing
         assert ray.is_initialized()
-        # The students gave their cores back: another study can run.
-        grown = run_study(small(penalties={}, baselines=["none"], trials=2))
-        assert len(grown.records) == 2
+        # The students gave their cores back, and it can grow.
+        more = small(penalties={}, baselines=["none"], trials=2)
+        records = run_study(more, ["mine"]).records
+        assert len(records) == 2
+        first = results[0].records
+        pd.testing.assert_frame_equal(records[records["trial"] < 1], first)
+        banks = [entry["record"]["bank"] for entry in Journal(study.name).entries()
+                 if entry["kind"] == "record"]  # fmt: skip
+        assert banks == [[0], [1]]  # what was there is not trained again
     finally:
         ray.shutdown()
 

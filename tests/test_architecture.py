@@ -172,3 +172,11 @@ def test_each_process_loads_what_it_needs(module):
     program = f"import sys, smoothray.scheduling.{module}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_what_trains_teachers_loads_no_sympy():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, smoothray.distillation.teaching; print('sympy' in sys.modules)"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "False", done.stderr

@@ -23,6 +23,24 @@ from smoothray.study import Study, parse_study
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ONE = ["sklearn:friedman3"]
+WAITING = """
+import time
+
+from sympy import Integer
+
+from smoothray import RawFormula, Student
+
+
+class Waiting(Student):
+    name, source, packages = "waiting", "these tests", ()
+    budgets = {"quick": {"seconds": 20}, "standard": {"seconds": 20}, "thorough": {"seconds": 20}}
+    operators, vocabulary = ("add",), {"add": "+"}
+
+    def _search(self, X, y, seed):
+        time.sleep(self.settings["seconds"])
+        yield RawFormula(lambda: Integer(0), 0 * y)
+"""
+"""A student that holds its core and does nothing, since these machines' cores are all on one machine."""
 
 
 @pytest.fixture
@@ -33,7 +51,9 @@ def cluster(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     monkeypatch.setenv("RAY_health_check_period_ms", "1000")
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     monkeypatch.setenv("RAY_ADDRESS", made.address)
-    with ray_session():
+    (place / "waiting.py").write_text(WAITING)
+    monkeypatch.syspath_prepend(place)
+    with ray_session(modules=[str(place / "waiting.py")]):
         yield made
     made.shutdown()
 
@@ -97,9 +117,8 @@ class Watched:
 
 def test_nodes_that_join_while_a_study_runs_get_work_and_nodes_that_leave_cost_nothing(cluster):
     """From a head of two cores, with a trial of four fits at a time: all cores of all nodes are busy."""
-    slow = {"options": {"population_size": 500, "generations": 1500}}
     grid = {"jacobian": [0.1, 0.2], "lipschitz": [0.1]}
-    watched = Watched(study(students=slow, trials=4, penalties=grid))
+    watched = Watched(study(students="waiting:Waiting", trials=4, penalties=grid))
     watched.until(lambda: watched.busy() == 2)
     nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
     watched.until(lambda: watched.busy() == 6)
@@ -127,42 +146,31 @@ def trials_by_node() -> dict[str, int]:
     return counts
 
 
-def test_teachers_go_to_the_nodes_with_gpus_which_they_share(cluster):
+def test_teachers_share_a_gpu_where_it_is_and_go_on_without_it_when_it_is_lost(cluster):
     """Ray is told of a GPU that is not there: teachers train on processors, but where it would be."""
     gpu_node = cluster.add_node(num_cpus=1, num_gpus=1)
     name = gpu_node.node_id
     quick = {"options": {"population_size": 100, "generations": 20}}
-    grid = [0.01, 0.03, 0.1, 0.2]
+    grid = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
     watched = Watched(
         study(datasets=ONE, students=quick, trials=2, baselines=["none", "direct"],
               penalties={"jacobian": grid}, teacher={"steps": 300, "hidden": [8], "gpu_share": 0.5})
     )  # fmt: skip
     seen: list[dict[str, int]] = []
     used: list[float] = []
-    while watched.thread.is_alive():
+
+    def watch() -> bool:
         seen.append(trials_by_node())
         used.append(1 - ray.available_resources().get("GPU", 0.0))
-        time.sleep(0.05)
+        return len(watched.scores) >= 5
+
+    watched.until(watch)
+    cluster.remove_node(gpu_node, allow_graceful=False)
     records = watched.records()
-    assert len(records) == 6 * 2 and {r["status"] for r in records} == {"ok"}
+    assert len(records) == 8 * 2 and {r["status"] for r in records} == {"ok"}
     assert max(count.get(name, 0) for count in seen) == 2
     assert 0 < max(used) <= 1
     results = watched.run.results.get_dataframe()
     shares = results.groupby("config/penalty")["config/gpu"].unique()
     assert list(shares["direct"]) == [0.0]
-    assert list(shares["none"]) == list(shares["jacobian"]) == [0.5]
-
-
-def test_a_study_goes_on_without_the_gpu_that_was_lost(cluster):
-    gpu_node = cluster.add_node(num_cpus=1, num_gpus=1)
-    quick = {"options": {"population_size": 100, "generations": 20}}
-    watched = Watched(
-        study(datasets=ONE, students=quick, trials=2, penalties={"jacobian": [0.01, 0.02, 0.05, 0.1]},
-              teacher={"steps": 300, "hidden": [8], "gpu_share": 1.0})
-    )  # fmt: skip
-    watched.until(lambda: len(watched.scores) >= 3)
-    cluster.remove_node(gpu_node, allow_graceful=False)
-    records = watched.records()
-    assert len(records) == 5 * 2 and {r["status"] for r in records} == {"ok"}
-    shares = watched.run.results.get_dataframe()["config/gpu"]
-    assert {0.0, 1.0} <= set(shares)
+    assert set(shares["none"]) | set(shares["jacobian"]) == {0.5, 0.0}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -493,34 +492,6 @@ def test_what_a_script_registers_works_in_two_processes(module, place):
         capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert ended.stdout.startswith("mine my line "), ended.stderr
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_a_study_runs_with_them_through_the_command_line(module, place, smoothray):
-    names = {"penalty": f"{module}:Slopes", "student": f"{module}:Line"}
-    (place / "mine.yaml").write_text(
-        textwrap.dedent(f"""
-            datasets: ["{module}:with_target"]
-            trials: 2
-            baselines: [none]
-            penalties: {{{names["penalty"]}: [0.01, 0.1]}}
-            restarts: 1
-            teacher: {{steps: 50}}
-        """)
-    )
-    options = ("--student", names["student"], "--cores", 2)
-    ended = smoothray("run", "mine.yaml", *options, cwd=place)
-    assert ended.returncode == 0, ended.stderr
-    assert "= 6 fits" in ended.stderr
-    ended = smoothray("export", "mine", "records.parquet", cwd=place)
-    records = pd.read_parquet(place / "records.parquet")
-    assert set(records["status"]) == {"ok"}, records["reason"].tolist()
-    assert set(records["penalty"]) == {"none", names["penalty"]}
-    assert set(records["student"]) == {names["student"]}
-    assert set(records["dataset"]) == {"with_target"}
-    again = smoothray("run", "mine.yaml", *options, cwd=place)
-    assert "all 6 fits are recorded already" in again.stderr
 
 
 def test_a_penalty_registered_at_run_time_is_tried_too(monkeypatch, module):

@@ -637,6 +637,7 @@ def test_a_gain_below_the_region_of_practical_equivalence_is_no_gain(tmp_path):
     assert said in ev.lines
 
 
+@pytest.mark.usefixtures("svg_alone")
 def test_nothing_of_an_older_report_stays(tmp_path):
     older = loaded(explained(made_up(2, 3)), tmp_path)
     write_report(older, "s", tmp_path / "out", settings=FEW)

@@ -173,21 +173,6 @@ def test_stopped_killed_and_resumed_on_one_core_gives_the_same_records(done, new
     assert comparable(folder / "resumed.parquet") == comparable(done / "first.parquet")
 
 
-@pytest.mark.slow
-def test_a_part_grows_and_what_was_there_stays(done, smoothray):
-    options = ("--datasets", "sklearn:iris", "--trials", 3, "--cores", 2)
-    ended = smoothray("run", "small.yaml", *options, cwd=done)
-    assert ended.returncode == 0, ended.stderr
-    assert "× 3 trials = 9 fits, 6 recorded already; to do: 3 fits and 2 banks" in (ended.stderr)
-    write_parquet(entries(done), done / "grown.parquet")
-    grown, first = comparable(done / "grown.parquet"), comparable(done / "first.parquet")
-    assert len(grown) == ALL + 3
-    assert [record for record in grown if record["trial"] < 2] == first
-    new = [record for record in grown if record["trial"] == 2]
-    assert {record["dataset"] for record in new} == {"iris"}
-    assert {tuple(record["bank"]) for record in new} == {(), (2,)}
-
-
 def test_every_command_finds_a_study_by_its_name(done, main, monkeypatch):
     monkeypatch.chdir(done)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{done}/mlflow.db")

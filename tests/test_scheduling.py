@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import threading
 import time
@@ -24,7 +25,7 @@ from smoothray.records.schema import Record, new_record
 from smoothray.scheduling import pool as pools
 from smoothray.scheduling.pool import Fit, StudentPool
 from smoothray.scheduling.run import StudyRun, sizes
-from smoothray.scheduling.students import start_student
+from smoothray.scheduling.students import environment_of, start_student
 from smoothray.search import Board, Search
 from smoothray.study import Study, parse_study
 from smoothray.study.plan import Arm, Key
@@ -43,6 +44,7 @@ def ray_here(tmp_path_factory, empty_database: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
         patch.chdir(tmp_path_factory.mktemp("scheduling"))
+        shutil.copy(empty_database, "mlflow.db")
         patch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
         with ray_session(2):
             yield
@@ -125,43 +127,34 @@ def test_a_fit_whose_process_dies_is_tried_again():
     assert scores(records) == scores(undisturbed)
 
 
-@pytest.mark.parametrize("scheduler", ["race", pytest.param("none", marks=pytest.mark.slow)])
-def test_a_tune_trial_that_dies_is_begun_again_and_costs_no_fit(scheduler):
-    raced = study(
-        f"killed-{scheduler}", students={"options": {"population_size": 200, "generations": 60}},
-        trials=8, scheduler=scheduler, penalties={"jacobian": [0.1]}, teacher=SMALL, blocks=[5],
-    )  # fmt: skip
+def test_tune_shows_the_teachers_with_their_scores_though_a_trial_died():
     killer = Killer(1, b"TeacherTrial")
     killer.start()
-    records = run(raced)
-    killer.join()
-    assert killer.killed
-    assert sorted((r["penalty"], r["trial"]) for r in records) == [
-        (penalty, trial) for penalty in ("direct", "jacobian") for trial in range(8)
-    ]
-    assert {r["status"] for r in records} == {"ok"}
-
-
-def test_tune_shows_the_teachers_with_their_scores():
     done = Done(
         study("shown", students=QUICK, trials=2, baselines=["none"], augment=[0, 2],
               penalties={"jacobian": [0.1, 0.2]}, teacher=SMALL)
     )  # fmt: skip
+    killer.join()
+    assert killer.killed
     table = done.tune.get_dataframe()
     assert len(table) == 3 and set(table["trials"]) == {2} and not table["failed"].any()
     assert set(table["config/penalty"]) == {"none", "jacobian"}
     assert (table["teacher_r2_val"] > 0).all() and table["score"].notna().all()
-    assert len(done.records) == 3 * 2 * 2
+    assert len(done.records) == 3 * 2 * 2 and {r["status"] for r in done.records} == {"ok"}
     assert (Path("tune") / "shown").is_dir()
 
 
 @pytest.mark.parametrize("scheduler", ["race", pytest.param("asha", marks=pytest.mark.slow)])
-def test_arms_that_are_no_better_stop_early_and_one_has_all_trials(scheduler):
+def test_arms_that_are_no_better_stop_early_though_a_trial_died_and_one_has_all(scheduler):
     grid = [0.0001, 0.001, 0.01, 30.0, 100.0, 300.0]
+    killer = Killer(1, b"TeacherTrial")
+    killer.start()
     done = Done(
         study(f"early-{scheduler}", students=QUICK, trials=12, baselines=["none"], blocks=[3],
               scheduler=scheduler, penalties={"weight_decay": grid}, teacher=SMALL)
     )  # fmt: skip
+    killer.join()
+    assert killer.killed and {r["status"] for r in done.records} == {"ok"}
     trials = {s: sum(r["strength"] == s for r in done.records) for s in grid}
     stopped = {d["strength"] for d in done.decisions if d["what"] == "stopped"}
     assert max(trials.values()) == 12 and len(done.records) < 12 * 7
@@ -192,7 +185,7 @@ def test_a_new_student_starts_while_the_others_go_on(dataset):
         return start_student(*arguments)
 
     async def play() -> None:
-        async with start_pool(start=start) as pool:
+        async with start_pool(size=2, start=start) as pool:
             await until(lambda: pool._ready == 2)
             await pool.expect(9)
             slow = fit_of(0, dataset, timeout=0.01)
@@ -246,10 +239,12 @@ async def until(condition: Any) -> None:
 
 
 @asynccontextmanager
-async def start_pool(students: Any = None, **more: Any) -> AsyncIterator[StudentPool]:
+async def start_pool(
+    students: Any = None, size: int = 1, **more: Any
+) -> AsyncIterator[StudentPool]:
     students = students or study("pool", students=QUICK).students
-    pool = StudentPool(students, 0, False, **more)
-    await pool.expect(2)
+    pool = StudentPool(students, 0, False, environment_of(students), **more)
+    await pool.expect(size)
     try:
         yield pool
     finally:
@@ -258,7 +253,7 @@ async def start_pool(students: Any = None, **more: Any) -> AsyncIterator[Student
 
 def test_idle_students_that_died_cost_no_fit_a_try(dataset):
     async def play() -> None:
-        async with start_pool() as pool:
+        async with start_pool(size=2) as pool:
             await until(lambda: pool._ready == 2)
             for pid in at_work(b"ray::StudentActor"):
                 os.kill(pid, signal.SIGKILL)

@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sympy import Expr
 
 from smoothray.errors import SmoothrayError, TeacherError
-from smoothray.formulas import value_and_gradient
 
 Array = NDArray[np.float64]
 ROWS_AT_ONCE = 4096
@@ -40,12 +38,15 @@ def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str
     rows = np.asarray(X, dtype=np.float64)
     if rows.ndim != 2 or not len(rows):
         raise SmoothrayError(f"X must be (n, d) with at least one row, not of shape {rows.shape}")
-    if isinstance(function, Expr):
-        values, gradients = value_and_gradient(function, rows, names)
-    elif hasattr(function, "parameters") and hasattr(function, "forward"):
+    if hasattr(function, "parameters") and hasattr(function, "forward"):
         values, gradients = gradients_of(function, rows, output)
     elif hasattr(function, "value_and_gradient"):  # a teacher
         values, gradients = function.value_and_gradient(rows)
+    elif hasattr(function, "free_symbols"):
+        # SymPy takes half a second to load, which a process that trains teachers can do without.
+        from smoothray.formulas import value_and_gradient
+
+        values, gradients = value_and_gradient(function, rows, names)
     else:
         raise SmoothrayError(
             "smoothness is measured of a torch module or a SymPy expression, not of "

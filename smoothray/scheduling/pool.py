@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class StudentPool:
     """Students, one a core, for the whole study; an asynchronous actor.
 
     may_grow: whether more students than there are cores are asked for, which has a cluster start more nodes.
+    environment: that of the students' processes.
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class StudentPool:
         students: Sequence[StudentSettings],
         seed: int,
         may_grow: bool,
-        start: Callable[[Sequence[StudentSettings], int], Any] = start_student,
+        environment: Mapping[str, str],
+        start: Callable[[Sequence[StudentSettings], int, Mapping[str, str]], Any] = start_student,
     ) -> None:
-        self._start = lambda: Student(start(students, seed))
+        self._start = lambda: Student(start(students, seed, environment))
         self._may_grow = may_grow
         self._cores = 1
         self._alive: set[str] = set()

@@ -35,6 +35,7 @@ from smoothray.scheduling.recording import RecorderActor
 from smoothray.scheduling.scheduler import StudyScheduler
 from smoothray.scheduling.searcher import NotSaved, OptunaSuggests, StudySearcher
 from smoothray.scheduling.session import hushed
+from smoothray.scheduling.students import environment_of
 from smoothray.scheduling.trial import Shared, TeacherTrial, setting_of
 from smoothray.search import Score, Search
 from smoothray.study import Study
@@ -93,7 +94,7 @@ class StudyRun:
         )
         pool: Any = ray.remote(max_restarts=-1, max_task_retries=-1)(StudentPool)
         self.pool = pool.options(max_concurrency=ASKED, **actors).remote(
-            study.students, study.seed, on_cluster()
+            study.students, study.seed, on_cluster(), environment_of(study.students)
         )
         expected = sum(search.to_draw().values()) + len(search.open_keys())
         self.pool.expect.remote(expected)

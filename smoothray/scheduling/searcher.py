@@ -99,9 +99,11 @@ class OptunaSuggests:
         attempt: int,
     ) -> Arm:
         # Optuna takes a second to load, which most studies need not wait for.
+        import optuna
         from optuna.samplers import TPESampler
         from ray.tune.search.optuna import OptunaSearch
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it tells the user of each draw
         study = self.study
         scored = {arm: score for arm, score in scores.items() if score is not None}
         regime = () if stopping == "early" else (stopping,)

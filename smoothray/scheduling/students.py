@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -80,12 +80,19 @@ class StudentActor:
         return {**record, **fields}
 
 
-def start_student(students: Sequence[StudentSettings], seed: int) -> Any:
-    """A new actor, in an environment that suits every student of the study."""
+def environment_of(students: Sequence[StudentSettings]) -> dict[str, str]:
+    """The environment that suits every student of a study."""
     from smoothray.students import find_student
 
     environment = {"CUDA_VISIBLE_DEVICES": ""}
     for settings in students:
         environment |= find_student(settings.name).environment
-    options = StudentActor.options(runtime_env={"env_vars": environment})  # type: ignore[attr-defined]
+    return environment
+
+
+def start_student(
+    students: Sequence[StudentSettings], seed: int, environment: Mapping[str, str]
+) -> Any:
+    """A new actor in an environment."""
+    options = StudentActor.options(runtime_env={"env_vars": dict(environment)})  # type: ignore[attr-defined]
     return options.remote(students, seed)
