@@ -45,7 +45,7 @@ def small(shift: float = 0.0, **changes: object) -> Study:
 
 
 @pytest.mark.ray
-def test_a_study_runs_goes_on_and_is_reported(place, svg_alone):
+def test_a_study_runs_goes_on_and_is_reported(place, figures_drawn):
     result = run_study(small(), cores=2)
     assert repr(result) == "<study 'small': 8 of 8 trials recorded>"
     assert not result.stopped and not result.missing

@@ -19,6 +19,8 @@ import pytest
 import yaml
 from conftest import OURS, Command
 
+from smoothray.records.recorder import Recorder
+from smoothray.records.schema import read_parquet
 from smoothray.students import OperonStudent
 from smoothray.study import load_study, parse_study
 from smoothray.study.settings import TeacherSettings
@@ -58,12 +60,10 @@ def typed() -> set[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def folder(
-    tmp_path_factory: pytest.TempPathFactory,
-    smoothray: Command,
-    empty_database: Path,
-    typed: set[tuple[str, ...]],
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, typed: set[tuple[str, ...]]
 ) -> Path:
-    """Where a reader would be: the project's folders, a table of one's own, a study that has run."""
+    """Where a reader would be: the project's folders, a table of one's own, and quickstart's records, which
+    are those of `make demo`."""
     place = tmp_path_factory.mktemp("reader")
     for name in ("cluster", "benchmarks", "examples", "docs", "Makefile"):
         (place / name).symlink_to(ROOT / name)
@@ -76,21 +76,28 @@ def folder(
     table["y"] = 3 * table["heat"] * table["flow rate"] - table["age"] + rng.normal(0, 0.1, 90)
     table.to_csv(place / "mine.csv", index=False)
     table.head(9).drop(columns="y").to_csv(place / "new.csv", index=False)
-    quickstart = shorter(["run", "search_spaces/quickstart.yaml"]) or []
-    ended = smoothray(*quickstart, cwd=place)
-    assert ended.returncode == 0, ended.stderr
-    typed.add(tuple(sorted(quickstart)))
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in(place, patch)
+        quickstart = load_study("search_spaces/quickstart.yaml")
+        with Recorder(quickstart.name, quickstart.identity()) as recorder:
+            for record in read_parquet(ROOT / "tests" / "reference" / "quickstart.parquet"):
+                recorder.add(record)
+    typed.add(tuple(sorted(shorter(["run", "search_spaces/quickstart.yaml"]) or ())))
     return place
+
+
+def stand_in(place: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make it the current folder, and its records those that are found."""
+    patch.chdir(place)
+    for name in OURS:
+        patch.delenv(name, raising=False)
+    # The same place as processes find, as an absolute address: MLflow keeps connections open by address.
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
 
 
 @pytest.fixture
 def reader(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder as the current one, and its records as those that are found."""
-    monkeypatch.chdir(folder)
-    for name in OURS:
-        monkeypatch.delenv(name, raising=False)
-    # The same place as processes find, as an absolute address: MLflow keeps connections open by address.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    stand_in(folder, monkeypatch)
     return folder
 
 
@@ -112,7 +119,7 @@ def parametrized(page: Path) -> object:
 
 
 @pytest.fixture
-def light(monkeypatch: pytest.MonkeyPatch, svg_alone: None) -> None:
+def light(monkeypatch: pytest.MonkeyPatch, figures_drawn: None) -> None:
     """The same for what is fitted in this process."""
     budgets = OperonStudent.budgets
     monkeypatch.setitem(budgets, "quick", {**budgets["quick"], **SEARCH})
@@ -250,7 +257,7 @@ def test_the_researchers_example(folder):
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_the_example_of_a_study(reader, svg_alone, capsys, monkeypatch):
+def test_the_example_of_a_study(reader, figures_drawn, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["study.py", "mine.csv", "y"])
     runpy.run_path(str(ROOT / "examples" / "study.py"))
     told = capsys.readouterr().out

@@ -192,7 +192,7 @@ ODD = [
 ]
 
 
-@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.usefixtures("figures_drawn")
 @pytest.mark.parametrize(("records", "word"), ODD)
 def test_an_odd_study_gets_a_page_with_a_clear_word(records, word, tmp_path):
     report = write_report(loaded(records, tmp_path), "odd", tmp_path / "out", settings=FEW)
@@ -448,7 +448,7 @@ def test_a_formula_is_cut_before_its_signs():
 # --- the command
 
 
-@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.usefixtures("figures_drawn")
 def test_the_command_prints_the_verdict_and_logs_the_report(main, place):
     from mlflow import MlflowClient
 
@@ -605,7 +605,7 @@ def test_changes_never_take_another_base_where_a_trial_failed(tmp_path):
         assert row["change_student_r2_test"] == pytest.approx(0)
 
 
-@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.usefixtures("figures_drawn")
 def test_dollars_in_names_are_no_mathematics(tmp_path):
     records = [r | {"dataset": f"cost_$_in_$^{{{r['dataset']}"} for r in explained(made_up(2, 3))]
     assert write_report(
@@ -637,7 +637,7 @@ def test_a_gain_below_the_region_of_practical_equivalence_is_no_gain(tmp_path):
     assert said in ev.lines
 
 
-@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.usefixtures("figures_drawn")
 def test_nothing_of_an_older_report_stays(tmp_path):
     older = loaded(explained(made_up(2, 3)), tmp_path)
     write_report(older, "s", tmp_path / "out", settings=FEW)
@@ -657,7 +657,7 @@ def test_the_order_of_records_does_not_matter(tmp_path):
     pd.testing.assert_frame_equal(first.formulas, second.formulas)
 
 
-@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.usefixtures("figures_drawn")
 def test_records_exported_without_fronts_are_reported_all_the_same(main, place):
     with Journal("made-up") as journal:
         for record in explained(made_up(6, 3)):

@@ -362,6 +362,18 @@ def test_a_trial_s_front_is_short_in_the_data_s_units():
     assert again | clock == fields | clock
 
 
+def test_formulas_in_the_data_s_units_are_shortened_again_without_a_search():
+    class NoSearch(Ready):
+        def fit(self, X, y, names, seed):
+            raise AssertionError("there is a search")
+
+    trial = made(noise=1.0)
+    formulas = ["2.1*a*b + 0.3*c + 0.1*a + 38.0", "1.9*a*b + 40.0"]
+    fields = distil(trial, None, 0, NoSearch(), "accuracy", again=formulas)
+    best = next(member for member in fields["front"] if member["complexity"] == 6)
+    assert best["r2_test"] > 0.99 and best["unsafe"] is False
+
+
 def test_a_formula_beyond_the_largest_size_is_only_started_from():
     trial = made(noise=1.0)
     student = Ready(standard(trial, "2.1*a*b + 0.3*c + 0.1*a*c + sin(a) + 0.2*b + 38.0"))

@@ -4,7 +4,8 @@ Each restart has teachers with first weights of their own. All settings are fitt
 budget, the best third of them by the next one, and so on; whichever process is free takes the first fit of
 the oldest restart that is ready and that ends in time, by what fits of its budget have taken. Where none is,
 other seeds of the student are fitted to the first restart's best teachers. All fronts are pooled as they
-come.
+come. In the last part of the time the formulas of this one front are shortened once more, as far as the
+longest budget goes.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ TEACHING = 2.0
 """The same of a bank of teachers under another penalty."""
 SLACK = 0.08
 """The part of the time that a fit may go on past the end before it is ended."""
+LAST = 0.1
+"""The last part of the time, which is for shortening."""
+SHORTENING = 2.0
+"""How many times as long as the shortest fit that is taken to be, before it has been timed."""
 TICK = 0.25
 SAID_EVERY = 1.0
 CUT = "the search's time was over"
@@ -55,19 +60,21 @@ none, and whether its own choice is among them."""
 
 @dataclass(frozen=True)
 class Spent:
-    """What a search took: fits that gave a formula, restarts, seconds, whether Ctrl-C ended it, and whether
-    the best single choice of some trial was a formula that may not be taken.
+    """What a search took: fits that gave a formula, restarts, teachers whose formulas were shortened at the
+    end, seconds, whether Ctrl-C ended it, and whether the best single choice of some trial was a formula that
+    may not be taken.
     """
 
     fits: int
     restarts: int
+    shortened: int
     seconds: float
     interrupted: bool = False
     refused_best: bool = False
 
     def told(self) -> dict[str, Any]:
         """What a user is told of it."""
-        names = ("fits", "restarts", "seconds", "interrupted")
+        names = ("fits", "restarts", "shortened", "seconds", "interrupted")
         return {name: getattr(self, name) for name in names}
 
 
@@ -151,7 +158,8 @@ class _Race:
     ) -> None:
         self.trials, self.arms, self.selection, self.teacher = trials, arms, selection, teacher
         self.levels = ladder(student)
-        self.made = {"shorten": student.shorten, "simplify": student.simplify}
+        self.made: dict[str, Any] = {"shorten": student.shorten, "simplify": student.simplify}
+        self.last = LAST * seconds if student.shorten else 0.0
         self.seconds = seconds
         self.start = time.monotonic()
         self.end = self.start + seconds
@@ -163,7 +171,8 @@ class _Race:
         self._brackets: dict[tuple[int, int], Bracket] = {}
         self._taught: dict[tuple[int, int, int], tuple[Any, Any]] = {}
         self._draws: Counter[tuple[int, int]] = Counter()
-        self._fit_times: list[deque[float]] = [deque(maxlen=20) for _ in self.levels]
+        self._fit_times: list[deque[float]] = [deque(maxlen=20) for _ in (*self.levels, "last")]
+        self._shortened: dict[tuple[int, int, int], list[str]] = {}
         self._bank_times: dict[str, float] = {}
         self._banks = self._all_banks()
         self._next_bank: tuple[int, str] | None = next(self._banks)
@@ -298,10 +307,13 @@ class _Race:
     def _expected(self, level: int) -> float:
         if self._fit_times[level]:
             return max(self._fit_times[level])
+        if level == len(self.levels):
+            return SHORTENING * self._expected(0)
         return STEP * self._expected(level - 1) if level else 0.0
 
-    def _ends_in_time(self, fit: Fit) -> bool:
-        return self._expected(fit.level) <= self._left()
+    def _ends_in_time(self, fit: Fit, last: float = 0.0) -> bool:
+        """last: seconds that are to be left then."""
+        return self._expected(fit.level) <= self._left() - last
 
     def _is_first(self, fit: Fit) -> bool:
         """Whether its trial has no formula yet, nor another fit that may give one."""
@@ -312,18 +324,22 @@ class _Race:
         """The fit that a free process takes."""
         if all(pool.is_perfect for pool in self.pools):
             return None
-        for fit in sorted(self._ready):
-            if (self._left() > 0 and self._ends_in_time(fit)) or self._is_first(fit):
-                return fit
-        return self._another_seed()
+        return self._search(self.last) or self._shortening() or self._search(0.0)
 
-    def _another_seed(self) -> Fit | None:
+    def _search(self, last: float) -> Fit | None:
+        """The next fit of those that leave so many seconds."""
+        for fit in sorted(self._ready):
+            if (self._left() > last and self._ends_in_time(fit, last)) or self._is_first(fit):
+                return fit
+        return self._another_seed(last)
+
+    def _another_seed(self, last: float) -> Fit | None:
         """One more fit to a teacher of the first restart that did well, of those that had the fewest."""
-        level = 0
+        level, left = 0, self._left() - last
         for longer in range(1, len(self.levels)) if self._next_bank is None else ():
-            if self._fit_times[longer] and self._expected(longer) <= self._left():
+            if self._fit_times[longer] and self._expected(longer) <= left:
                 level = longer
-        if not self._fit_times[0] or self._expected(level) > self._left():
+        if not self._fit_times[0] or self._expected(level) > left:
             return None
         candidates = [
             (self._draws[place, arm], rank, place, arm)
@@ -336,6 +352,18 @@ class _Race:
         draws, _, place, arm = min(candidates)
         return Fit(0, level, draws + 1, place, arm)
 
+    def _shortening(self) -> Fit | None:
+        """Those of a teacher's formulas in a front that are to be shortened once more, in the last part."""
+        left = self._left()
+        begins = self.last > 0.0 and left - self.last <= self._expected(0)
+        if not begins or self._expected(len(self.levels)) > left:
+            return None
+        for place, pool in enumerate(self.pools):
+            for restart, arm in pool.by_teacher():
+                if (restart, place, arm) not in self._shortened:
+                    return Fit(restart, len(self.levels), 0, place, arm)
+        return None
+
     def _is_over(self) -> bool:
         return not self._running and self._choose() is None
 
@@ -346,12 +374,10 @@ class _Race:
             while (fit := self._taken()) is not None:
                 trial, arm = self._trial(fit), self.arms[fit.arm]
                 outputs, network = self._taught[fit.restart, fit.place, fit.arm]
-                call = (
-                    trial, outputs, arm.augment, self.levels[fit.level], self.selection, self.made,
-                )  # fmt: skip
+                student, made = self._how(fit)
+                call = (trial, outputs, arm.augment, student, self.selection, made)
                 started = time.monotonic()
-                limit = self._limit(fit)
-                outcome = run_one(fit_one, call, self.levels[fit.level], self._busy, *limit)
+                outcome = run_one(fit_one, call, student, self._busy, *self._limit(fit))
                 took = time.monotonic() - started
                 with self._changed:
                     self._running.remove(fit)
@@ -372,7 +398,10 @@ class _Race:
             while not self._stopped:
                 fit = self._choose()
                 if fit is not None:
-                    if fit.draw:
+                    if fit.level == len(self.levels):
+                        formulas = self.pools[fit.place].by_teacher()[fit.restart, fit.arm]
+                        self._shortened[fit.restart, fit.place, fit.arm] = formulas
+                    elif fit.draw:
                         self._draws[fit.place, fit.arm] = fit.draw
                     else:
                         self._ready.remove(fit)
@@ -384,6 +413,13 @@ class _Race:
     def _trial(self, fit: Fit) -> Trial:
         return replace(self.trials[fit.place], number=fit.restart, draw=fit.draw)
 
+    def _how(self, fit: Fit) -> tuple[Student, dict[str, Any]]:
+        """The student of a fit, and the options of what becomes of its formulas."""
+        if fit.level < len(self.levels):
+            return self.levels[fit.level], self.made
+        formulas = self._shortened[fit.restart, fit.place, fit.arm]
+        return self.levels[-1], {**self.made, "again": formulas}
+
     def _limit(self, fit: Fit) -> tuple[float | None, str | None]:
         """After how many seconds a fit is ended, and what is said then."""
         left = math.inf if self._is_first(fit) else self._left() + SLACK * self.seconds
@@ -394,24 +430,31 @@ class _Race:
     def _record(self, fit: Fit, outcome: Attempt | Failure, took: float) -> None:
         loss = math.inf
         if isinstance(outcome, Failure):
-            if outcome.reason != CUT:
+            if outcome.reason != CUT and fit.level < len(self.levels):
                 self._reasons.append((self.arms[fit.arm], outcome.reason))
         else:
-            self.fits += 1
+            is_search = fit.level < len(self.levels)
+            self.fits += is_search
             self._fit_times[fit.level].append(took)
             kept, holds = self.keep(fit.place, outcome)
             first = self._first[fit.place]
             if first is None or (outcome.loss, fit) < first[:2]:
                 self._first[fit.place] = outcome.loss, fit, holds
             if kept is not None:
-                loss = self.pools[fit.place].add(fit, kept)
-        if not fit.draw:
+                loss = self.pools[fit.place].add(fit, kept, counts=is_search)
+        if not fit.draw and fit.level < len(self.levels):
             bracket = self._brackets[fit.restart, fit.place]
             self._ready += bracket.record(fit, loss)
             if fit.restart and bracket.is_done:
                 del self._brackets[fit.restart, fit.place]
-                for i in range(len(self.arms)):
-                    self._taught.pop((fit.restart, fit.place, i), None)
+                self._forget(fit.restart, fit.place)
+
+    def _forget(self, restart: int, place: int) -> None:
+        """Let go the teachers of a race that is done, but those whose formulas may be shortened."""
+        kept = self.pools[place].by_teacher()
+        for arm in range(len(self.arms)):
+            if (restart, arm) not in kept:
+                self._taught.pop((restart, place, arm), None)
 
     def _say(self) -> None:
         """How far the search is, to whom it may concern."""
@@ -446,5 +489,7 @@ class _Race:
                 stacklevel=5,
             )
         refused = any(first is not None and not first[2] for first in self._first)
-        spent = Spent(self.fits, self.restarts, seconds, self._interrupted, refused)
+        spent = Spent(
+            self.fits, self.restarts, len(self._shortened), seconds, self._interrupted, refused
+        )
         return [pool.attempts() for pool in self.pools], spent

@@ -277,7 +277,7 @@ def fit_one(
     k: int,
     student: Student,
     selection: str,
-    options: dict[str, bool],
+    options: dict[str, Any],
 ) -> dict[str, Any] | Failure:
     """The fields of a record, or why there is no formula."""
     try:

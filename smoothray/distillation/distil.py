@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from smoothray.distillation.members import Member, members_as_found, shortened_members
+from smoothray.distillation.members import (
+    Member,
+    members_as_found,
+    shortened_again,
+    shortened_members,
+)
 from smoothray.distillation.trial import PARTS, TeacherOutputs, Trial
 from smoothray.errors import StudentError, TeacherError
 from smoothray.formulas import to_latex, to_mathml, to_text
@@ -27,6 +32,7 @@ def distil(
     shorten: bool = True,
     simplify: bool = False,
     rows: int | None = None,
+    again: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Fit a student to a teacher (to the labels if there is none) and score the formula it comes to.
 
@@ -36,7 +42,8 @@ def distil(
     shorten: whether the front is made shorter before it is scored, sizes are those in the data's own units,
     and a formula that the guard refuses is chosen only where all are such; without it the front is the
     student's own, with sizes on the standard scale. simplify: whether its constants become simple within the
-    validation loss's standard error, too. rows: the most that the student sees.
+    validation loss's standard error, too. rows: the most that the student sees. again: formulas of earlier
+    fits to the same target, in the data's units; instead of a search they are shortened once more.
 
     Returns the fields of a record that this trial decides. The choice from the front uses validation rows
     alone; test scores are taken after it and used for nothing.
@@ -60,15 +67,18 @@ def distil(
     if trial.dataset.units and student.takes_units:
         more["units"] = trial.dataset.units
     names = trial.dataset.feature_names
-    candidates = student.fit(inputs, target, names, trial.student_seed, **more)
+    found: Sequence[Any] = again
+    if not again:
+        found = student.fit(inputs, target, names, trial.student_seed, **more)
     if shorten:
         validation = (teacher.outputs if teacher else trial.y)["val"] if simplify else None
-        members = shortened_members(trial, candidates, student, target, new, validation, seen)
+        shortened = shortened_again if again else shortened_members
+        members = shortened(trial, found, student, target, new, validation, seen)
     else:
-        members = members_as_found(trial, candidates)
+        members = members_as_found(trial, found)
     if not members:
         raise StudentError(
-            f"none of the {len(candidates)} formulas could be put into the data's units; "
+            f"none of the {len(found)} formulas could be put into the data's units; "
             "please report this with the data"
         )
     aims = {"accuracy": trial.y["val"]}

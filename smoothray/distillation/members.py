@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from sympy import Expr, Symbol
 from smoothray.distillation.guard import Guard
 from smoothray.distillation.trial import Array, Trial
 from smoothray.errors import StudentError
-from smoothray.formulas import Program, complexity, round_constants, to_text, unscale
+from smoothray.formulas import Program, complexity, parse, round_constants, to_text, unscale
 from smoothray.formulas.fitting import Rows
 from smoothray.formulas.rounding import round_values
 from smoothray.formulas.shortening import Shortened, shorten
@@ -117,17 +118,27 @@ def shortened_members(
             if (rounded := _rounded(trial, expr)) is not None:
                 pool.append(Found(rounded, length, candidate.loss, standard=candidate.complexity))
     nodes += small_formulas(data.rows(SMALL_ROWS), tuple(getattr(student, "operators", ())))
-    refits = REFITS.get(getattr(student, "budget", ""), REFITS["standard"])
-    most = getattr(student, "max_size", None)
-    short = shorten(nodes, data.X, data.y, refits=refits, max_size=most)
-    short = short or shorten(nodes, data.X, data.y, refits=refits)
-    if validation is None:
-        pool += filter(None, map(data.found, short))
-    else:
-        pool += filter(None, (data.simplified(each, validation) for each in short))
-    pool = [replace(each, preferred=each.complexity <= preferred) for each in pool]
-    guard = Guard(trial, data.y)
-    return [_member(trial, found, guard) for found in pareto_front(pool)]
+    pool += data.shortened(nodes, student, validation)
+    return data.front([replace(each, preferred=each.complexity <= preferred) for each in pool])
+
+
+def shortened_again(
+    trial: Trial,
+    formulas: Sequence[str],
+    student: Student,
+    target: Array,
+    new: Array | None = None,
+    validation: Array | None = None,
+    seen: NDArray[np.int64] | None = None,
+) -> list[Member]:
+    """The same of formulas in the data's units, as text, that earlier fits to this target gave."""
+    data = _Data.of(trial, target, new, seen)
+    symbols = {name: Symbol(name) for name in data.names}
+    nodes: list[Node] = []
+    for text in formulas:
+        with suppress(StudentError):  # one that no part can be dropped of
+            nodes.append(from_sympy(parse(text, symbols), data.positions))
+    return data.front(data.shortened(nodes, student, validation))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +178,23 @@ class _Data:
         values = self.standardised(Program(expr, self.names).values(self.trial.raw["train"]))
         wanted = Program(candidate.expr).values(self.trial.x["train"])
         return expr if _same(wanted, values, expr) else None
+
+    def shortened(
+        self, nodes: Sequence[Node], student: Student, validation: Array | None
+    ) -> list[Found]:
+        """What comes of formulas where parts are dropped, as far as the student's budget goes."""
+        refits = REFITS.get(getattr(student, "budget", ""), REFITS["standard"])
+        most = getattr(student, "max_size", None)
+        short = shorten(nodes, self.X, self.y, refits=refits, max_size=most)
+        short = short or shorten(nodes, self.X, self.y, refits=refits)
+        if validation is None:
+            return [*filter(None, map(self.found, short))]
+        return [*filter(None, (self.simplified(each, validation) for each in short))]
+
+    def front(self, pool: Sequence[Found]) -> list[Member]:
+        """The best of each size, each looked at by the guard."""
+        guard = Guard(self.trial, self.y)
+        return [_member(self.trial, found, guard) for found in pareto_front(pool)]
 
     def rows(self, most: int | None = None) -> Rows:
         return Rows.of(self.X, self.y, most=most)

@@ -132,9 +132,10 @@ class Pool:
     def __bool__(self) -> bool:
         return bool(self.best_by_arm)
 
-    def add(self, fit: Fit, attempt: Attempt) -> float:
-        """Take in a fit's formulas; returns the least validation loss among them."""
-        self.counts[attempt.arm] += 1
+    def add(self, fit: Fit, attempt: Attempt, counts: bool = True) -> float:
+        """Take in a fit's formulas; returns the least validation loss among them. counts: as one of its arm's
+        fits."""
+        self.counts[attempt.arm] += counts
         entry = (attempt.loss, fit, attempt)
         kept = self.best_by_arm.get(attempt.arm)
         if kept is None or entry[:2] < kept[:2]:
@@ -167,6 +168,18 @@ class Pool:
             if not kept or member.loss < kept[-1].loss:
                 kept.append(member)
         self._members = kept
+
+    def by_teacher(self) -> dict[tuple[int, int], list[str]]:
+        """The formulas that the choice is made from, by the restart and arm of their teacher."""
+        formulas: dict[tuple[int, int], list[str]] = {}
+        if self._members:
+            for member in self._members:
+                text = member.attempt.fields["front"][member.place]["formula"]
+                formulas.setdefault((member.fit.restart, member.fit.arm), []).append(text)
+        elif self:
+            _, fit, attempt = min(self.best_by_arm.values(), key=lambda entry: entry[:2])
+            formulas[fit.restart, fit.arm] = [each["formula"] for each in attempt.fields["front"]]
+        return formulas
 
     @property
     def is_perfect(self) -> bool:
