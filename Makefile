@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Compiled on all cores, where pip has one.
 install = $(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable
-compile = -$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib
+compile = -$(BIN)/python -m compileall -qq -j 0 -x 'site-packages/.*/tests?/|py312' $(VENV)/lib
 
 .PHONY: demo test test-all faults lint docs clean
 

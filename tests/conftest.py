@@ -82,10 +82,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path)
 @pytest.fixture
 def figures_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports draw their figures, but write no pictures of them, which takes most of their time."""
+    import matplotlib
     from matplotlib.figure import Figure
+    from smoothray_analysis.plots.style import RC
 
     def save(figure: Figure, stem: Path) -> list[Path]:
-        figure.draw_without_rendering()
+        with matplotlib.rc_context(RC):
+            figure.draw_without_rendering()
+            figure.get_tightbbox()
         file = stem.parent / f"{stem.name}.svg"
         file.write_text("<svg/>")
         return [file, file]

@@ -22,12 +22,16 @@ from conftest import Command, clean_environment
 from sklearn.base import clone
 
 from smoothray import SymbolicDistiller
+from smoothray.datasets import Dataset
+from smoothray.distillation.anytime import _Race as Race
 from smoothray.distillation.anytime import ladder
-from smoothray.distillation.attempts import Attempt
+from smoothray.distillation.attempts import Attempt, attempt_of
+from smoothray.distillation.distil import distil
 from smoothray.distillation.race import Bracket, Fit, Pool
+from smoothray.distillation.trial import Trial
 from smoothray.students import STUDENTS, OperonStudent
 from smoothray.study.plan import Arm
-from smoothray.study.settings import StudentSettings
+from smoothray.study.settings import StudentSettings, TeacherSettings
 
 TINY = {
     "student_options": {"generations": 3},
@@ -68,9 +72,56 @@ def searched(warm) -> SymbolicDistiller:
 def test_it_ends_in_time_with_more_fits_than_settings(searched):
     spent = searched.search_
     assert spent["fits"] > 3 and spent["restarts"] >= 1 and not spent["interrupted"]
-    assert spent["shortened"] >= 1 and spent["seconds"] < 3 * FEW + 10
+    assert spent["seconds"] < 3 * FEW + 10
     tried = searched.strengths_
     assert tried["fits"].sum() == spent["fits"] and tried["strength"].tolist() == [0.001, 0.01, 0.1]
+
+
+def race_of(selection: str = "accuracy", places: int = 1, seconds: float = 100.0) -> Race:
+    """A search whose first fit of each target is done and took a second; nothing runs."""
+    X, y = table()
+    dataset = Dataset("made", X.to_numpy(), y.to_numpy(), tuple(X), "y")
+    trials = [Trial.of(dataset, place, seed=0) for place in range(places)]
+    arms = [Arm("none"), Arm("direct")]
+    student = StudentSettings(options=TINY["student_options"])
+    race = Race(trials, arms, student, selection, TeacherSettings(), seconds)
+    race.keep = lambda place, attempt: (attempt, True)
+    race.trained, race.timeout = None, None
+    race.pools = [Pool() for _ in trials]
+    for place, trial in enumerate(trials):
+        fields = distil(trial, None, 0, race.levels[0], "accuracy")
+        attempt = attempt_of(trial, arms[1], None, None, fields)
+        race.pools[place].add(Fit(0, 0, 0, place, 1), attempt)
+        race._taught[0, place, 1] = None, None
+    race._fit_times[0].append(1.0)
+    return race
+
+
+def test_the_last_part_is_for_shortening():
+    race = race_of(places=2)
+    for left, begins in ((60.0, False), (11.5, False), (10.5, True), (2.0, True), (1.0, False)):
+        race.end = time.monotonic() + left
+        assert bool(race._shortening()) is begins, left
+    race.end = time.monotonic() + 10.5
+    taken = [race._taken()[0] for _ in range(2)]
+    assert [fit.place for fit in taken] == [0, 1]  # each target once before one has a second turn
+    assert race._shortening() is None
+    for fit in taken:
+        student, made = race._how(fit)
+        assert made["again"][0] == race.pools[fit.place].chosen().fields["formula"]
+        fields = distil(race.trials[fit.place], None, 0, student, "accuracy", **made)
+        attempt = attempt_of(race.trials[fit.place], race.arms[1], None, None, fields)
+        before = race.pools[fit.place].chosen().loss
+        race._running.remove(fit)
+        race._record(fit, attempt, 0.5)
+        assert race.pools[fit.place].chosen().loss <= before
+    assert race.shortened == 2 and race.fits == 0
+
+
+def test_nothing_is_shortened_where_it_takes_too_much_or_loses_the_students_own_choice():
+    assert race_of()._last() == 10.0 and race_of(seconds=10.0)._last() == 1.5
+    assert race_of(seconds=5.0)._last() == 0.0
+    assert race_of("native")._last() == 0.0
 
 
 def test_the_pooled_front_is_one(searched):

@@ -1,4 +1,5 @@
-"""Every code block of README and docs is run, in order; long studies with one trial on one data set."""
+"""Every code block of README and docs is run, in order; studies with one trial on one data set, and not
+quickstart, which `make demo` runs."""
 
 from __future__ import annotations
 
@@ -62,8 +63,7 @@ def typed() -> set[tuple[str, ...]]:
 def folder(
     tmp_path_factory: pytest.TempPathFactory, empty_database: Path, typed: set[tuple[str, ...]]
 ) -> Path:
-    """Where a reader would be: the project's folders, a table of one's own, and quickstart's records, which
-    are those of `make demo`."""
+    """Where a reader would be: the project's folders, a table of one's own, and records of quickstart."""
     place = tmp_path_factory.mktemp("reader")
     for name in ("cluster", "benchmarks", "examples", "docs", "Makefile"):
         (place / name).symlink_to(ROOT / name)

@@ -174,3 +174,4 @@ def test_teachers_share_a_gpu_where_it_is_and_go_on_without_it_when_it_is_lost(c
     shares = results.groupby("config/penalty")["config/gpu"].unique()
     assert list(shares["direct"]) == [0.0]
     assert set(shares["none"]) | set(shares["jacobian"]) == {0.5, 0.0}
+    assert (results["config/gpu"] == 0.5).sum() >= 2

@@ -214,14 +214,14 @@ def test_a_race_is_planned_and_run_and_its_decisions_and_drawn_strengths_are_kep
 ):
     raced = SMALL.replace("name: small", "name: raced").replace(", sklearn:friedman3", "")
     raced = raced.replace("trials: 2", "trials: 8\nscheduler: race\nblocks: [5]")
-    drawn = "{loguniform: [0.01, 1.0], samples: 1, searcher: optuna}"
+    drawn = "{loguniform: [0.01, 1.0], samples: 2, searcher: optuna}"
     raced = re.sub(
         "penalties: .*", f"penalties: {{jacobian: [0.1, 1000.0], lipschitz: {drawn}}}", raced
     )
     (place / "raced.yaml").write_text(raced)
     done = main("plan", "raced.yaml", "--seconds", 1, "--cores", 4)
     assert done.returncode in (0, None), done.stderr
-    assert "40 fits, 0 recorded; to do: 40 fits and 4 banks" in done.stdout
+    assert "48 fits, 0 recorded; to do: 48 fits and 5 banks" in done.stdout
     assert "on 4 cores all in about" in done.stdout and " an hour" not in done.stdout
     prices = ("--price-core-hour", ".04", "--price-gpu-hour", "1.2")
     done = main("plan", "raced.yaml", "--seconds", 0, "--cores", 4, *prices)
@@ -236,8 +236,8 @@ def test_a_race_is_planned_and_run_and_its_decisions_and_drawn_strengths_are_kep
     assert len(table) == 3, done.stdout
     assert "At 0.04 an hour for a core and 1.2 for a GPU: machines that" in done.stdout
     done = main("status", "raced.yaml")
-    assert done.returncode == 0 and "0 of 40" in done.stdout
-    assert "Left: 40 fits and 4 banks of teachers." in done.stdout
+    assert done.returncode == 0 and "0 of 48" in done.stdout
+    assert "Left: 48 fits and 5 banks of teachers." in done.stdout
 
     done = smoothray("run", "raced.yaml", "--cores", 2, cwd=place)
     assert done.returncode == 0, done.stderr
@@ -254,7 +254,7 @@ def test_a_race_is_planned_and_run_and_its_decisions_and_drawn_strengths_are_kep
     assert sizes["iris", "jacobian", 1000.0] == 5
     done = main("status", "raced.yaml")
     assert "Everything is recorded." in done.stdout
-    # The drawn strength stands in the journal: a second start draws none anew.
+    # The drawn strengths stand in the journal: a second start draws none anew.
     again = main("run", "raced.yaml", "--cores", 2)
     assert "are recorded already" in again.stderr, again.stderr
     (place / ".smoothray/raced.jsonl.gz").unlink()  # MLflow knows which arms were stopped

@@ -494,6 +494,16 @@ def test_what_a_script_registers_works_in_two_processes(module, place):
     assert ended.stdout.startswith("mine my line "), ended.stderr
 
 
+def test_a_study_file_names_them(module, place, main):
+    (place / "mine.yaml").write_text(
+        f"{{datasets: ['{module}:with_target'], trials: 2, baselines: [none], restarts: 1, "
+        f"penalties: {{'{module}:Slopes': [0.01, 0.1]}}, teacher: {{steps: 50}}, student: '{module}:Line'}}"
+    )
+    ended = main("plan", "mine.yaml", "--seconds", 1, "--cores", 2)
+    assert "6 fits, 0 recorded; to do: 6 fits and 3 banks" in " ".join(ended.stdout.split())
+    assert f"students' processes ({module}:Line)" in " ".join(ended.stdout.split())
+
+
 def test_a_penalty_registered_at_run_time_is_tried_too(monkeypatch, module):
     find_penalty(f"{module}:Scalar")
     monkeypatch.setitem(PENALTIES, "scalar", sys.modules[module].Scalar)

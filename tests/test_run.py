@@ -182,6 +182,9 @@ def test_every_command_finds_a_study_by_its_name(done, main, monkeypatch):
             assert ended.returncode == 0, ended.stderr
         ended = main("export", form, "again.parquet")
         assert ended.returncode == 0 and "of 'small'" in ended.stderr
+    grown = ("--datasets", "sklearn:iris", "--trials", 3, "--seconds", 0)
+    ended = main("plan", "small", *grown)
+    assert "9 fits, 6 recorded; to do: 3 fits and 2 banks" in " ".join(ended.stdout.split())
     for command in ("run", "status", "plan"):
         ended = main(command, "smal")
         assert ended.returncode == 2 and "smal" in ended.stderr and ended.stderr.count("\n") == 1

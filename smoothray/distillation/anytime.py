@@ -45,10 +45,10 @@ TEACHING = 2.0
 """The same of a bank of teachers under another penalty."""
 SLACK = 0.08
 """The part of the time that a fit may go on past the end before it is ended."""
-LAST = 0.1
-"""The last part of the time, which is for shortening."""
-SHORTENING = 2.0
-"""How many times as long as the shortest fit that is taken to be, before it has been timed."""
+LAST, MOST_LAST = 0.1, 0.25
+"""The last part of the time, which is for shortening: as much as it takes, but no more than the second."""
+SHORTENING = 1.5
+"""Seconds that shortening is taken to need, before it has been timed."""
 TICK = 0.25
 SAID_EVERY = 1.0
 CUT = "the search's time was over"
@@ -60,9 +60,9 @@ none, and whether its own choice is among them."""
 
 @dataclass(frozen=True)
 class Spent:
-    """What a search took: fits that gave a formula, restarts, teachers whose formulas were shortened at the
-    end, seconds, whether Ctrl-C ended it, and whether the best single choice of some trial was a formula that
-    may not be taken.
+    """What a search took: fits that gave a formula, restarts, how often a network's formulas were shortened
+    at the end, seconds, whether Ctrl-C ended it, and whether the best single choice of some trial was a
+    formula that may not be taken.
     """
 
     fits: int
@@ -159,7 +159,8 @@ class _Race:
         self.trials, self.arms, self.selection, self.teacher = trials, arms, selection, teacher
         self.levels = ladder(student)
         self.made: dict[str, Any] = {"shorten": student.shorten, "simplify": student.simplify}
-        self.last = LAST * seconds if student.shorten else 0.0
+        # Another front would lose the choice that was the student's own.
+        self.may_shorten = student.shorten and selection != "native"
         self.seconds = seconds
         self.start = time.monotonic()
         self.end = self.start + seconds
@@ -173,6 +174,7 @@ class _Race:
         self._draws: Counter[tuple[int, int]] = Counter()
         self._fit_times: list[deque[float]] = [deque(maxlen=20) for _ in (*self.levels, "last")]
         self._shortened: dict[tuple[int, int, int], list[str]] = {}
+        self.shortened = 0
         self._bank_times: dict[str, float] = {}
         self._banks = self._all_banks()
         self._next_bank: tuple[int, str] | None = next(self._banks)
@@ -254,7 +256,7 @@ class _Race:
             return self._next_bank
         slowest = max(self._bank_times.values())
         expected = self._bank_times.get(penalty, TEACHING * slowest) + self._expected(0)
-        if expected > self._left():
+        if expected > self._left() - self._last():
             self._teach_no_more(restart)
             return None
         if restart == 0 or (
@@ -308,8 +310,15 @@ class _Race:
         if self._fit_times[level]:
             return max(self._fit_times[level])
         if level == len(self.levels):
-            return SHORTENING * self._expected(0)
+            return SHORTENING
         return STEP * self._expected(level - 1) if level else 0.0
+
+    def _last(self) -> float:
+        """Seconds that are for shortening."""
+        needed = self._expected(len(self.levels))
+        if not self.may_shorten or needed > MOST_LAST * self.seconds:
+            return 0.0
+        return max(LAST * self.seconds, needed)
 
     def _ends_in_time(self, fit: Fit, last: float = 0.0) -> bool:
         """last: seconds that are to be left then."""
@@ -324,7 +333,7 @@ class _Race:
         """The fit that a free process takes."""
         if all(pool.is_perfect for pool in self.pools):
             return None
-        return self._search(self.last) or self._shortening() or self._search(0.0)
+        return self._search(self._last()) or self._shortening() or self._search(0.0)
 
     def _search(self, last: float) -> Fit | None:
         """The next fit of those that leave so many seconds."""
@@ -354,15 +363,26 @@ class _Race:
 
     def _shortening(self) -> Fit | None:
         """Those of a teacher's formulas in a front that are to be shortened once more, in the last part."""
-        left = self._left()
-        begins = self.last > 0.0 and left - self.last <= self._expected(0)
-        if not begins or self._expected(len(self.levels)) > left:
+        left, last = self._left(), self._last()
+        if not last or left - last > self._expected(0) or self._expected(len(self.levels)) > left:
             return None
-        for place, pool in enumerate(self.pools):
-            for restart, arm in pool.by_teacher():
+        done = Counter(place for _, place, _ in self._shortened)
+        for place in sorted(range(len(self.pools)), key=lambda place: done[place]):
+            for restart, arm in self._formulas(place):
                 if (restart, place, arm) not in self._shortened:
                     return Fit(restart, len(self.levels), 0, place, arm)
         return None
+
+    def _formulas(self, place: int) -> dict[tuple[int, int], list[str]]:
+        """The formulas that a choice is made from, by the restart and arm of their target; the chosen one's
+        first."""
+        formulas: dict[tuple[int, int], list[str]] = {}
+        for fit, text in self.pools[place].formulas():
+            one = (
+                self.trained is not None or not find_penalty(self.arms[fit.arm].penalty).has_teacher
+            )
+            formulas.setdefault((0 if one else fit.restart, fit.arm), []).append(text)
+        return formulas
 
     def _is_over(self) -> bool:
         return not self._running and self._choose() is None
@@ -371,9 +391,9 @@ class _Race:
         """A thread: one fit after the other."""
         try:
             warm(self.levels[0], self._busy)
-            while (fit := self._taken()) is not None:
+            while (taken := self._taken()) is not None:
+                fit, (outputs, network) = taken
                 trial, arm = self._trial(fit), self.arms[fit.arm]
-                outputs, network = self._taught[fit.restart, fit.place, fit.arm]
                 student, made = self._how(fit)
                 call = (trial, outputs, arm.augment, student, self.selection, made)
                 started = time.monotonic()
@@ -392,21 +412,21 @@ class _Race:
                 self._error = error
                 self._changed.notify_all()
 
-    def _taken(self) -> Fit | None:
-        """The next fit, which is running from now on; None where there will be none."""
+    def _taken(self) -> tuple[Fit, tuple[Any, Any]] | None:
+        """The next fit, which is running from now on, and its teacher; None where there will be none."""
         with self._changed:
             while not self._stopped:
                 fit = self._choose()
                 if fit is not None:
                     if fit.level == len(self.levels):
-                        formulas = self.pools[fit.place].by_teacher()[fit.restart, fit.arm]
+                        formulas = self._formulas(fit.place)[fit.restart, fit.arm]
                         self._shortened[fit.restart, fit.place, fit.arm] = formulas
                     elif fit.draw:
                         self._draws[fit.place, fit.arm] = fit.draw
                     else:
                         self._ready.remove(fit)
                     self._running.append(fit)
-                    return fit
+                    return fit, self._taught[fit.restart, fit.place, fit.arm]
                 self._changed.wait(TICK)
         return None
 
@@ -435,6 +455,7 @@ class _Race:
         else:
             is_search = fit.level < len(self.levels)
             self.fits += is_search
+            self.shortened += not is_search
             self._fit_times[fit.level].append(took)
             kept, holds = self.keep(fit.place, outcome)
             first = self._first[fit.place]
@@ -447,14 +468,15 @@ class _Race:
             self._ready += bracket.record(fit, loss)
             if fit.restart and bracket.is_done:
                 del self._brackets[fit.restart, fit.place]
-                self._forget(fit.restart, fit.place)
+                self._forget()
 
-    def _forget(self, restart: int, place: int) -> None:
-        """Let go the teachers of a race that is done, but those whose formulas may be shortened."""
-        kept = self.pools[place].by_teacher()
-        for arm in range(len(self.arms)):
-            if (restart, arm) not in kept:
-                self._taught.pop((restart, place, arm), None)
+    def _forget(self) -> None:
+        """Let go the teachers of races that are done, but those whose formulas may be shortened."""
+        kept = [self._formulas(place) for place in range(len(self.pools))]
+        for restart, place, arm in list(self._taught):
+            is_done = restart > 0 and (restart, place) not in self._brackets
+            if is_done and (restart, arm) not in kept[place]:
+                del self._taught[restart, place, arm]
 
     def _say(self) -> None:
         """How far the search is, to whom it may concern."""
@@ -489,7 +511,5 @@ class _Race:
                 stacklevel=5,
             )
         refused = any(first is not None and not first[2] for first in self._first)
-        spent = Spent(
-            self.fits, self.restarts, len(self._shortened), seconds, self._interrupted, refused
-        )
+        spent = Spent(self.fits, self.restarts, self.shortened, seconds, self._interrupted, refused)
         return [pool.attempts() for pool in self.pools], spent

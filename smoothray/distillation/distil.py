@@ -70,7 +70,7 @@ def distil(
     found: Sequence[Any] = again
     if not again:
         found = student.fit(inputs, target, names, trial.student_seed, **more)
-    if shorten:
+    if shorten or again:
         validation = (teacher.outputs if teacher else trial.y)["val"] if simplify else None
         shortened = shortened_again if again else shortened_members
         members = shortened(trial, found, student, target, new, validation, seen)

@@ -151,8 +151,8 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
     penalty_, strength_ : str, float or None
         What was chosen.
     search_ : dict or None
-        With max_seconds what the search took: `fits`, `restarts`, networks whose formulas were `shortened`
-        at the end, `seconds`, and whether it was `interrupted`.
+        With max_seconds what the search took: `fits`, `restarts`, how often a network's formulas were
+        `shortened` at the end, `seconds`, and whether it was `interrupted`.
     smoothness_ : dict
         Mean squared Jacobian and largest gradient of teacher and formula on the validation rows, the
         teacher's spectral bound, and their alignment (log of the Jacobians' ratio); standardised units.

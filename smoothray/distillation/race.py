@@ -169,27 +169,29 @@ class Pool:
                 kept.append(member)
         self._members = kept
 
-    def by_teacher(self) -> dict[tuple[int, int], list[str]]:
-        """The formulas that the choice is made from, by the restart and arm of their teacher."""
-        formulas: dict[tuple[int, int], list[str]] = {}
+    def formulas(self) -> list[tuple[Fit, str]]:
+        """The formulas that the choice is made from, the chosen one first, and the fit of each."""
         if self._members:
-            for member in self._members:
-                text = member.attempt.fields["front"][member.place]["formula"]
-                formulas.setdefault((member.fit.restart, member.fit.arm), []).append(text)
-        elif self:
-            _, fit, attempt = min(self.best_by_arm.values(), key=lambda entry: entry[:2])
-            formulas[fit.restart, fit.arm] = [each["formula"] for each in attempt.fields["front"]]
-        return formulas
+            texts = [
+                (member.fit, member.attempt.fields["front"][member.place]["formula"])
+                for member in self._members
+            ]
+            return [texts.pop(self._choice()), *texts]
+        if not self:
+            return []
+        _, fit, attempt = self._best()
+        return [(fit, member["formula"]) for member in attempt.fields["front"]]
 
     @property
     def is_perfect(self) -> bool:
         """Whether nothing better or shorter can come."""
         return bool(self._members) and self._members[0].loss == 0.0
 
-    def chosen(self) -> Attempt:
-        """The attempt of the formula that is chosen, with the front that it is chosen from."""
-        if not self._members:
-            return min(self.best_by_arm.values(), key=lambda entry: entry[:2])[2]
+    def _best(self) -> tuple[float, Fit, Attempt]:
+        return min(self.best_by_arm.values(), key=lambda entry: entry[:2])
+
+    def _choice(self) -> int:
+        """The place of the chosen member."""
         place = select(
             [member.loss for member in self._members],
             [member.complexity for member in self._members],
@@ -197,6 +199,13 @@ class Pool:
         )
         while self._members[place].loss > self._bound:
             place += 1
+        return place
+
+    def chosen(self) -> Attempt:
+        """The attempt of the formula that is chosen, with the front that it is chosen from."""
+        if not self._members:
+            return self._best()[2]
+        place = self._choice()
         front = [
             {
                 **member.attempt.fields["front"][member.place],

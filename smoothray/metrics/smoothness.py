@@ -42,16 +42,18 @@ def measure_smoothness(function: Any, X: ArrayLike, output: int = 0) -> dict[str
         values, gradients = gradients_of(function, rows, output)
     elif hasattr(function, "value_and_gradient"):  # a teacher
         values, gradients = function.value_and_gradient(rows)
-    elif hasattr(function, "free_symbols"):
+    else:
         # SymPy takes half a second to load, which a process that trains teachers can do without.
+        from sympy import Expr
+
         from smoothray.formulas import value_and_gradient
 
+        if not isinstance(function, Expr):
+            raise SmoothrayError(
+                "smoothness is measured of a torch module or a SymPy expression, not of "
+                f"{type(function).__name__}; of a SymbolicDistiller give teacher_ or sympy()"
+            )
         values, gradients = value_and_gradient(function, rows, names)
-    else:
-        raise SmoothrayError(
-            "smoothness is measured of a torch module or a SymPy expression, not of "
-            f"{type(function).__name__}; of a SymbolicDistiller give teacher_ or sympy()"
-        )
     finite = gradients[np.isfinite(gradients).all(1) & np.isfinite(values)]
     return {
         "jacobian": mean_squared_jacobian(finite) if len(finite) else math.nan,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -99,25 +100,24 @@ class OptunaSuggests:
         attempt: int,
     ) -> Arm:
         # Optuna takes a second to load, which most studies need not wait for.
-        import optuna
         from optuna.samplers import TPESampler
         from ray.tune.search.optuna import OptunaSearch
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it tells the user of each draw
         study = self.study
         scored = {arm: score for arm, score in scores.items() if score is not None}
         regime = () if stopping == "early" else (stopping,)
         names = (study.seed, dataset, penalty, *regime, "tpe", len(scores), attempt)
         first = max(2, min(5, study.penalties[penalty].samples // 2))
-        search = OptunaSearch(
-            space=self._space(penalty),
-            metric="score",
-            mode="max",
-            sampler=TPESampler(seed=seed(*names), n_startup_trials=first),
-            points_to_evaluate=[_point(arm) for arm in scored] or None,
-            evaluated_rewards=list(scored.values()) or None,
-        )
-        drawn: Any = search.suggest("next")
+        with _hushed():
+            search = OptunaSearch(
+                space=self._space(penalty),
+                metric="score",
+                mode="max",
+                sampler=TPESampler(seed=seed(*names), n_startup_trials=first),
+                points_to_evaluate=[_point(arm) for arm in scored] or None,
+                evaluated_rewards=list(scored.values()) or None,
+            )
+            drawn: Any = search.suggest("next")
         strength = float(f"{drawn['strength']:.3g}")
         return Arm(penalty, strength, int(drawn["augment"]), int(drawn["ensemble"]), stopping)
 
@@ -131,6 +131,19 @@ class OptunaSuggests:
             "augment": CategoricalDistribution(self.study.augment),
             "ensemble": CategoricalDistribution(self.study.teacher.ensemble),
         }
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without Optuna's word on each draw."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _point(arm: Arm) -> dict[str, Any]:
