@@ -369,11 +369,12 @@ main()
 """
 
 
-def test_ctrl_c_writes_what_there_is(file):
-    """It reaches every process of the terminal's group."""
+def interrupted(file: Path, seen: str, *options: object) -> tuple[int, str, str]:
+    """A `distill` that is ended by Ctrl-C, which reaches all processes of its terminal, once its progress has
+    this: its exit status, what it printed, and what it said."""
     process = subprocess.Popen(
         [sys.executable, "-c", TALKATIVE, "distill", "mine.csv", "--target", "y", "--penalty", "none",
-         "--minutes", "60", "--out", "out"],
+         "--out", "out", *map(str, options)],
         cwd=file.parent, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
         # Where these tests are a shell's background job, Ctrl-C is ignored, and that is inherited.
@@ -383,7 +384,7 @@ def test_ctrl_c_writes_what_there_is(file):
     watchdog.start()
     try:
         said = ""
-        while "best R² on validation rows" not in said:
+        while not re.search(seen, said):
             line = process.stderr.readline()
             assert line, said
             said += line
@@ -393,15 +394,31 @@ def test_ctrl_c_writes_what_there_is(file):
         watchdog.cancel()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    said += more
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    assert "Traceback" not in said + more
+    return process.returncode, printed, said + more
+
+
+def test_ctrl_c_writes_what_there_is(file):
+    code, printed, said = interrupted(file, "best R² on validation rows", "--minutes", 60)
+    assert code == 130, said
     assert re.search(r"with \d+ nodes; \d+ fits? done, 29:\d\d left", said)
     assert re.search(r"the search was stopped after \d+ of 1800 s and \d+ fits?", said)
     assert "Stopped: this is the best of what was searched." in said
     assert "direct fit, less time" in printed
     model = SymbolicDistiller.load(file.parent / "out")
     assert model.search_["interrupted"] and model.formula_ in printed
+
+
+@pytest.mark.slow
+def test_ctrl_c_among_the_repeats_leaves_them_out(file):
+    """Of two splits, whose searches were to take the same seconds."""
+    both = r"rows [^\n]* nodes, [^\n]* nodes; "
+    code, printed, said = interrupted(file, both, "--minutes", 0.3, "--repeats", 3)
+    assert code == 130, said
+    assert "Stopped before the repeats were done: they are left out." in said
+    assert "the search was stopped" not in said
+    assert "direct fit, same time" in printed and "splits" not in printed
+    assert not SymbolicDistiller.load(file.parent / "out").search_["interrupted"]
 
 
 class Interrupting(logging.Handler):

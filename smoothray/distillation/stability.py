@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
 from smoothray.datasets.splits import holdout
-from smoothray.distillation.anytime import search
+from smoothray.distillation.anytime import Spent, search
 from smoothray.distillation.attempts import Attempt, attempt_all, candidate_arms
 from smoothray.distillation.checks import settings_of
 from smoothray.distillation.choice import of_size
@@ -122,7 +123,8 @@ def stability_of(
     random_state (teachers of other banks may differ in their last digits). complexity: of each front the
     best member of at most so many nodes is taken; None: the one that is chosen.
 
-    Raises StudentError where no split gave a formula.
+    Raises StudentError where no split gave a formula, KeyboardInterrupt at Ctrl-C: what shorter searches give
+    is no sign of how the whole ones vary.
     """
     arms, student, teacher = settings_of(model)
     parts = [holdout(len(y), seed, test_size) for seed in seeds]
@@ -136,9 +138,16 @@ def stability_of(
         "all_needed": False,
     }
     seconds = None if model.max_seconds is None else model.max_seconds * len(trials)
-    smooth, _ = model._attempts(trials, arms, student, teacher, seconds, **shared)
     how = trials, candidate_arms("direct", "auto", 0), student, "accuracy", teacher
-    plain = attempt_all(*how, **shared) if seconds is None else search(*how, seconds, **shared)[0]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the search was stopped")
+        smooth, spent = model._attempts(trials, arms, student, teacher, seconds, **shared)
+        _unless_stopped(spent)
+        if seconds is None:
+            plain = attempt_all(*how, **shared)
+        else:
+            plain, spent = search(*how, seconds, **shared)
+            _unless_stopped(spent)
     rows = [
         _scored(
             seed,
@@ -155,6 +164,11 @@ def stability_of(
     if not rows:
         raise StudentError("none of the repeats gave a formula")
     return Stability(pd.DataFrame(rows), model._names, len(seeds) - len(rows))
+
+
+def _unless_stopped(spent: Spent | None) -> None:
+    if spent is not None and spent.interrupted:
+        raise KeyboardInterrupt
 
 
 def _scored(
