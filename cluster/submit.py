@@ -37,7 +37,7 @@ def main() -> None:
             f"smoothray is not installed for {sys.executable} ({error}); "
             f"run: {sys.executable} -m pip install --constraint constraints.txt --editable {home}"
         )
-    sys.argv[0] = "smoothray"
+    sys.argv[0] = "cluster/submit.py"  # as which it says what to type next
     smoothray()
 
 
@@ -53,7 +53,7 @@ def keep_records(home: Path, records: Path) -> None:
         artifacts, link = records / "mlruns", home / "mlruns"
         artifacts.mkdir(parents=True, exist_ok=True)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{records / 'mlflow.db'}"
-        # Without a server MLflow writes tables of records to this name in the current folder.
+        # By this name older experiments know their tables.
         if not os.path.lexists(link):
             link.symlink_to(artifacts)
 

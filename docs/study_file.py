@@ -78,7 +78,7 @@ def page() -> str:
 def table(model: type[BaseModel]) -> str:
     lines = ["| key | takes | by default | |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        lines.append(f"| `{name}` | {kind(field)} | {default(field)} | {field.description} |")
+        lines.append(f"| `{name}` | {kind(field)} | {default(name, field)} | {field.description} |")
     return "\n".join(lines)
 
 
@@ -116,8 +116,10 @@ def limits(metadata: Any) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def default(field: FieldInfo) -> str:
+def default(key: str, field: FieldInfo) -> str:
     value = field.default
+    if key == "name" and value is PydanticUndefined:
+        return "the file's name"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if value is PydanticUndefined:

@@ -142,6 +142,8 @@ def _show(records: list[dict[str, Any]]) -> None:
 def _this_program() -> str:
     """How to type this program's name where it was started from."""
     program = Path(sys.argv[0])
+    if program.name == "submit.py":
+        return str(program)
     if program.name == "smoothray" and not shutil.which(program.name):
         return os.path.relpath(program)
     return "smoothray"

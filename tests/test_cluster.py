@@ -423,6 +423,7 @@ def test_a_study_on_ones_own_machines(machines):
     assert first.returncode == 0, first.stdout
     assert "to do: 6 fits and 2 banks of teachers" in first.stdout
     assert "jacobian λ=0.1" in first.stdout
+    assert "What it shows: cluster/submit.py report tiny" in first.stdout
 
     records = machines.home(2) / "smoothray-records"
     assert (records / "journal" / "tiny.jsonl.gz").stat().st_size > 0

@@ -560,8 +560,14 @@ def test_bad_data_has_scikit_learns_messages(fitted):
         small().fit(X[:1], y[:1])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         small().fit(X, y[:-1])
-    with pytest.raises(ValueError, match="X has 2 features, but SymbolicDistiller is expecting 3"):
-        fitted.predict(X.to_numpy()[:, :2])
+    two = X.iloc[:, :2]
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(two)
+    with (
+        pytest.warns(UserWarning, match="valid feature names"),
+        pytest.raises(ValueError, match="X has 2 features, but SymbolicDistiller is expecting 3"),
+    ):
+        fitted.predict(two.to_numpy())
     with pytest.raises(ValueError, match="feature names"):
         fitted.predict(X.rename(columns={"E": "F"}))
     with pytest.raises(NotFittedError):

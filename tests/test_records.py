@@ -568,6 +568,18 @@ def test_a_database_is_made_whole_or_not_at_all(place, monkeypatch):
     assert [file.name for file in place.glob("other.db*")] == ["other.db"]
 
 
+def test_files_of_an_experiment_lie_beside_its_database(place, monkeypatch):
+    """Not in the folder where a study is started, which on a cluster is the project's."""
+    from smoothray.records.tracker import Tracker
+
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir(place / "elsewhere")
+    tracker = Tracker("s")
+    tracker.create({})
+    found = tracker.client().get_experiment_by_name("s").artifact_location
+    assert Path(found.removeprefix("file://")) == place / "mlruns" / "s"
+
+
 def test_the_best_formula_of_a_data_set_is_a_model(place):
     import mlflow
     import pandas as pd

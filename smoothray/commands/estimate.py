@@ -201,7 +201,8 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             costs.starts[settings.name] = max(ready.seconds, 0.1)
             costs.memory[settings.name] = ready.memory or costs.memory[settings.name]
     regimes_taught = [each for each in regimes(study) if find_penalty(each[0]).has_teacher]
-    for name in order:
+
+    def time_fits(name: str) -> None:
         for settings in study.students:
             if (name, settings.name) in costs.fits or settings.name not in students:
                 continue
@@ -210,6 +211,8 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             trial = Trial.of(datasets[name], 0, study.seed)
             took = _time_fit(trial, students[settings.name], settings)
             costs.fits[name, settings.name] = took
+
+    def time_banks(name: str) -> None:
         for regime in regimes_taught:
             penalty, stopping = regime
             known = any(other == regime for _, other in costs.networks)
@@ -224,6 +227,12 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             teacher = study.teacher.regime(stopping)
             teach(trials, penalty, [strength] * len(trials), 1, study.augment, teacher)
             costs.networks[name, regime] = (time.perf_counter() - began) / len(trials)
+
+    for name in order[:2]:  # from one alone nothing is known of how fits grow with rows
+        time_fits(name)
+    for name in order:
+        time_banks(name)
+        time_fits(name)
 
 
 def _time_fit(trial: Trial, student: Student, settings: StudentSettings) -> float:

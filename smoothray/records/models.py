@@ -14,7 +14,7 @@ from sympy import Symbol
 from smoothray.datasets.encoding import Encoding, RawColumn
 from smoothray.distillation.saved import sources
 from smoothray.formulas import parse
-from smoothray.records.tracker import Tracker
+from smoothray.records.tracker import Tracker, artifact_location
 
 NAME = "formula"
 EXPERIMENT = "smoothray distill"
@@ -85,12 +85,17 @@ def log_run(
     Returns the run's id and the model's address. Raises StudyError or ConnectionError where MLflow cannot be
     used.
     """
-    client = Tracker(EXPERIMENT).client()  # first of all, since it makes MLflow quiet
+    tracker = Tracker(EXPERIMENT)
+    client = tracker.client()  # first of all, since it makes MLflow quiet
     from mlflow.entities import Metric, Param
 
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    place = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
-    run = client.create_run(place, run_name=name)
+    if experiment:
+        number = experiment.experiment_id
+    else:
+        place = artifact_location(tracker.uri, EXPERIMENT)
+        number = client.create_experiment(EXPERIMENT, place)
+    run = client.create_run(number, run_name=name)
     run_id, now = run.info.run_id, run.info.start_time
     client.log_batch(
         run_id,

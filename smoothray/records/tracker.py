@@ -171,7 +171,8 @@ class Tracker:
         self.reach()
         if self._experiment is None and not self.open():
             tags = {IDENTITY: tag, **TABLE_OF_RUNS}
-            self._experiment = self._client.create_experiment(self.study, tags=tags)
+            place = artifact_location(self.uri, self.study)
+            self._experiment = self._client.create_experiment(self.study, place, tags=tags)
         elif identity != self._identity:
             self._client.set_experiment_tag(self._experiment, IDENTITY, tag)
         self._identity = json.loads(tag)
@@ -443,6 +444,16 @@ def there_is_a_database(uri: str) -> bool:
     if not uri.startswith("sqlite:///"):
         return True
     return _database(uri).exists()
+
+
+def artifact_location(uri: str, experiment: str) -> str | None:
+    """Where the files of a new experiment go: beside a database that is a file here, where MLflow by itself
+    would take the current folder; None where a server knows.
+    """
+    if not uri.startswith("sqlite:///"):
+        return None
+    name = re.sub(r"[^\w.-]+", "-", experiment)
+    return str(_database(uri).absolute().parent / "mlruns" / name)
 
 
 def _database(uri: str) -> Path:

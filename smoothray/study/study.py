@@ -80,8 +80,8 @@ class Study(Strict):
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         max_length=100,
-        description="What its records are kept under, in the journal and as MLflow's experiment; the file's "
-        "name by default. Letters, digits and `_.-`.",
+        description="What its records are kept under, in the journal and as MLflow's experiment. "
+        "Letters, digits and `_.-`.",
     )
     datasets: tuple[Any, ...] = Field(
         description="A suite's name, or a list of data sets: `pmlb:NAME`, `sklearn:NAME`, "
