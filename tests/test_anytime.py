@@ -22,16 +22,13 @@ from conftest import Command, clean_environment
 from sklearn.base import clone
 
 from smoothray import SymbolicDistiller
-from smoothray.datasets import Dataset
-from smoothray.distillation.anytime import _Race as Race
+from smoothray.distillation.agenda import Agenda
 from smoothray.distillation.anytime import ladder
-from smoothray.distillation.attempts import Attempt, attempt_of
-from smoothray.distillation.distil import distil
+from smoothray.distillation.attempts import Attempt
 from smoothray.distillation.race import Bracket, Fit, Pool
-from smoothray.distillation.trial import Trial
 from smoothray.students import STUDENTS, OperonStudent
 from smoothray.study.plan import Arm
-from smoothray.study.settings import StudentSettings, TeacherSettings
+from smoothray.study.settings import StudentSettings
 
 TINY = {
     "student_options": {"generations": 3},
@@ -75,53 +72,6 @@ def test_it_ends_in_time_with_more_fits_than_settings(searched):
     assert spent["seconds"] < 3 * FEW + 10
     tried = searched.strengths_
     assert tried["fits"].sum() == spent["fits"] and tried["strength"].tolist() == [0.001, 0.01, 0.1]
-
-
-def race_of(selection: str = "accuracy", places: int = 1, seconds: float = 100.0) -> Race:
-    """A search whose first fit of each target is done and took a second; nothing runs."""
-    X, y = table()
-    dataset = Dataset("made", X.to_numpy(), y.to_numpy(), tuple(X), "y")
-    trials = [Trial.of(dataset, place, seed=0) for place in range(places)]
-    arms = [Arm("none"), Arm("direct")]
-    student = StudentSettings(options=TINY["student_options"])
-    race = Race(trials, arms, student, selection, TeacherSettings(), seconds)
-    race.keep = lambda place, attempt: (attempt, True)
-    race.trained, race.timeout = None, None
-    race.pools = [Pool() for _ in trials]
-    for place, trial in enumerate(trials):
-        fields = distil(trial, None, 0, race.levels[0], "accuracy")
-        attempt = attempt_of(trial, arms[1], None, None, fields)
-        race.pools[place].add(Fit(0, 0, 0, place, 1), attempt)
-        race._taught[0, place, 1] = None, None
-    race._fit_times[0].append(1.0)
-    return race
-
-
-def test_the_last_part_is_for_shortening():
-    race = race_of(places=2)
-    for left, begins in ((60.0, False), (11.5, False), (10.5, True), (2.0, True), (1.0, False)):
-        race.end = time.monotonic() + left
-        assert bool(race._shortening()) is begins, left
-    race.end = time.monotonic() + 10.5
-    taken = [race._taken()[0] for _ in range(2)]
-    assert [fit.place for fit in taken] == [0, 1]  # each target once before one has a second turn
-    assert race._shortening() is None
-    for fit in taken:
-        student, made = race._how(fit)
-        assert made["again"][0] == race.pools[fit.place].chosen().fields["formula"]
-        fields = distil(race.trials[fit.place], None, 0, student, "accuracy", **made)
-        attempt = attempt_of(race.trials[fit.place], race.arms[1], None, None, fields)
-        before = race.pools[fit.place].chosen().loss
-        race._running.remove(fit)
-        race._record(fit, attempt, 0.5)
-        assert race.pools[fit.place].chosen().loss <= before
-    assert race.shortened == 2 and race.fits == 0
-
-
-def test_nothing_is_shortened_where_it_takes_too_much_or_loses_the_students_own_choice():
-    assert race_of()._last() == 10.0 and race_of(seconds=10.0)._last() == 1.5
-    assert race_of(seconds=5.0)._last() == 0.0
-    assert race_of("native")._last() == 0.0
 
 
 def test_the_pooled_front_is_one(searched):
@@ -334,6 +284,85 @@ def test_the_ladder_has_each_different_budget_once():
     ]  # fmt: skip
     same = {"population_size": 50, "generations": 3}
     assert len(ladder(StudentSettings(options=same))) == 1
+
+
+# What is next, without fits: the clock is set by hand.
+
+
+def agenda(levels: int = 1, places: int = 1, seconds: float = 100.0, **options) -> Agenda:
+    """Of two settings, one of which has no teacher yet; the other's fit of each target took a second."""
+    made = Agenda([ONE, Arm("direct")], levels, [Pool() for _ in range(places)], seconds, **options)
+    for place in range(places):
+        made.enter(0, place, 1, is_taught=True)
+        fit = made.take()
+        assert fit == Fit(0, 0, 0, place, 1)
+        made.running.remove(fit)
+        made.record(fit, attempt(Arm("direct"), (1, 1.0), (9, 0.3), chosen=1), 1.0)
+    return made
+
+
+def test_the_last_part_is_for_shortening():
+    for left, begins in ((60.0, False), (11.5, False), (10.5, True), (2.0, True), (1.0, False)):
+        ours = agenda()
+        ours.end = time.monotonic() + left
+        assert ours.take() == (Fit(0, 1, 0, 0, 1) if begins else None), left
+    ours = agenda(places=2)
+    ours.end = time.monotonic() + 10.5
+    taken = [ours.take() for _ in range(2)]
+    assert taken == [Fit(0, 1, 0, place, 1) for place in range(2)]  # each target once
+    assert ours.to_shorten(taken[0]) == ["direct 9", "direct 1"]  # the chosen one first
+    assert ours.take() is None and not ours.is_over()
+    shorter = attempt(Arm("direct"), (1, 1.0), (5, 0.3), chosen=1)
+    for fit in taken:
+        ours.running.remove(fit)
+        ours.record(fit, shorter, 0.5)
+        assert ours.pools[fit.place].chosen().fields["complexity"] == 5
+    assert (ours.shortened, ours.fits) == (2, 2)
+    ours.end = time.monotonic()
+    assert ours.is_over()
+
+
+def test_nothing_is_shortened_where_it_takes_too_much_or_is_not_asked_for():
+    assert agenda().last() == 10.0 and agenda(seconds=10.0).last() == 1.5
+    assert agenda(seconds=5.0).last() == 0.0
+    assert agenda(shortens=False).last() == 0.0
+
+
+def test_teachers_come_where_fits_run_out_and_while_they_are_worth_their_time():
+    ours = Agenda([ONE, TWO, Arm("none")], 2, [Pool()], 100.0)
+    assert ours.bank(2) == (0, "jacobian")
+    for arm in (0, 1):
+        ours.enter(0, 0, arm, is_taught=True)
+    ours.bank_done((0, "jacobian"), 3.0)
+    assert ours.bank(2) == (0, "none")  # the first restart's all come
+    ours.enter(0, 0, 2, is_taught=False)
+    ours.bank_done((0, "none"), 3.0)
+    assert ours.bank(2) is None  # two fits wait for two processes
+    first, second = ours.take(), ours.take()
+    assert [first.arm, second.arm] == [0, 1] and ours.take() is None
+    assert ours.limit(first) == pytest.approx(108, abs=1)
+    for fit, loss in ((first, 0.3), (second, 0.5)):
+        ours.running.remove(fit)
+        ours.record(fit, attempt(ONE, (9, loss), chosen=0), 1.0)
+    assert ours.take() == Fit(0, 1, 0, 0, 0)  # the best third by the next budget
+    assert ours.bank(2) == (1, "jacobian")
+    ours.end = time.monotonic() + 12.0
+    assert (
+        ours.bank(2) is None
+    )  # three seconds of teachers, and a fit, would reach into the last part
+    assert ours.restarts == 1
+
+
+def test_a_target_without_a_formula_has_its_first_fit_whatever_the_time():
+    ours = Agenda([ONE], 1, [Pool()], 1.0)
+    ours.enter(0, 0, 0, is_taught=True)
+    ours.bank_done((0, "jacobian"), 5.0)
+    ours.end = time.monotonic() - 1
+    fit = ours.take()
+    assert fit is not None and ours.limit(fit) == float("inf") and not ours.is_over()
+    ours.running.remove(fit)
+    ours.record(fit, None, None)
+    assert ours.is_over() and ours.fits == 0
 
 
 # The command.
