@@ -15,7 +15,7 @@ from smoothray.distillation.guard import Guard
 from smoothray.distillation.trial import Array, Trial
 from smoothray.errors import StudentError
 from smoothray.formulas import Program, complexity, parse, round_constants, to_text, unscale
-from smoothray.formulas.fitting import Rows
+from smoothray.formulas.fitting import Rows, loss_of
 from smoothray.formulas.rounding import round_values
 from smoothray.formulas.shortening import Shortened, shorten
 from smoothray.formulas.simplifying import simplify_constants
@@ -225,16 +225,16 @@ class _Data:
         """The formula with simple constants, as far as the standard error of its validation loss allows."""
         weights = self.trial.weights["val"] if self.trial.weights else None
 
-        def loss_of(node: Node) -> tuple[float, float]:
+        def validated(node: Node) -> tuple[float, float]:
             values = self.standardised(Compiled(node).values(self.trial.raw["val"]))
             return mean_squared_error(target, values, weights)
 
-        before, error = loss_of(formula.node)
+        before, error = validated(formula.node)
         node = simplify_constants(
-            formula.node, self.rows(SMALL_ROWS), lambda node: loss_of(node)[0] <= before + error
+            formula.node, self.rows(SMALL_ROWS), lambda node: validated(node)[0] <= before + error
         )
-        found = self.found(Shortened(node, self.rows().loss(Compiled(node).values(self.X))))
-        return found and replace(found, simplified=loss_of(node)[0] - before)
+        found = self.found(Shortened(node, loss_of(node, self.rows())))
+        return found and replace(found, simplified=validated(node)[0] - before)
 
     def _standard(self, node: Node) -> Node:
         """The formula of standardised columns and target."""

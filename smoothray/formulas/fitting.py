@@ -35,22 +35,24 @@ class Rows(NamedTuple):
         root = None if weights is None else np.sqrt(weights / weights.mean())
         return cls(np.asfortranarray(X), y, root)
 
-    def loss(self, values: Array) -> float:
-        """The mean squared error; infinite where a value does not exist."""
-        with np.errstate(all="ignore"):
-            return self._loss(self.weighted(values - self.y))
+    def residuals(self, values: Array) -> Array:
+        """What the values (n,) are off, weighted."""
+        return self.weighted(values - self.y)
 
     def weighted(self, residuals: Array) -> Array:
         return residuals if self.root is None else residuals * self.root
 
-    def _loss(self, residuals: Array) -> float:
-        loss = float(residuals @ residuals) / len(residuals)
-        return loss if np.isfinite(loss) else np.inf
+
+def mean_square(residuals: Array) -> float:
+    """Infinite where a value does not exist."""
+    loss = float(residuals @ residuals) / len(residuals)
+    return loss if np.isfinite(loss) else np.inf
 
 
 def loss_of(node: Node, rows: Rows) -> float:
     """A formula's mean squared error on the rows, with the constants that it has."""
-    return rows.loss(Compiled(node).values(rows.X))
+    with np.errstate(all="ignore"):
+        return mean_square(rows.residuals(Compiled(node).values(rows.X)))
 
 
 def refit(
@@ -68,15 +70,15 @@ def refit(
     program = Compiled(node)
     theta = np.array(constants(node))
     free = np.ones(len(theta), dtype=bool) if free is None else free
-    loss = rows.loss(program.values(rows.X))
-    if not np.isfinite(loss) or not free.any():
-        return node, loss
-    start, damping, curvature = loss, 1e-3, np.zeros(int(free.sum()))
     with np.errstate(all="ignore"):
+        parts = program.parts(rows.X)
+        residuals = rows.residuals(parts[program.result])
+        loss = mean_square(residuals)
+        if not np.isfinite(loss) or not free.any():
+            return node, loss
+        start, damping, curvature = loss, 1e-3, np.zeros(int(free.sum()))
         while steps > 0 and loss > 0.0:
-            values, jacobian = program.value_and_jacobian(rows.X)
-            residuals = rows.weighted(values - rows.y)
-            jacobian = jacobian[:, free]
+            jacobian = program.jacobian(parts, len(rows.y))[:, free]
             if rows.root is not None:
                 jacobian = jacobian * rows.root[:, None]
             normal, slope = jacobian.T @ jacobian, jacobian.T @ residuals
@@ -90,11 +92,14 @@ def refit(
                 steps -= 1
                 trial = theta.copy()
                 trial[free] -= scale * _solved(normal + damping * np.eye(len(slope)), slope)
-                tried = rows.loss(program.with_values(trial).values(rows.X))
+                tried_parts = program.with_values(trial).parts(rows.X)
+                tried_residuals = rows.residuals(tried_parts[program.result])
+                tried = mean_square(tried_residuals)
                 better = tried < loss
                 damping = max(damping * 0.1, 1e-12) if better else damping * 10.0
             if not better:
                 break
+            parts, residuals = tried_parts, tried_residuals
             theta, loss, last = trial, tried, loss
             if last - loss < enough * last:
                 break

@@ -6,8 +6,9 @@ backwards (reverse-mode differentiation: Griewank and Walther, Evaluating Deriva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import sympy
@@ -182,28 +183,31 @@ class Program:
         gradient = np.zeros(X.shape)
         with np.errstate(all="ignore"):
             values = self._forward(X)
-            for slot, adjoint in self._backward(values, self.columns, len(X)).items():
+            active = self._reached(self.columns)
+            for slot, adjoint in self._backward(values, self.columns, active, len(X)).items():
                 gradient[:, self.columns[slot]] = adjoint
         return _full(values[self.result], len(X)), gradient
 
-    def value_and_jacobian(self, X: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Values (n,) and exact derivatives by each of the p constants (n, p), in the order of
-        `constants`, on the rows of X (n, d)."""
-        X = _matrix(X)
-        jacobian = np.zeros((len(X), len(self.constants)), order="F")
+    def parts(self, X: FloatArray) -> list[Array]:
+        """The values of all its parts on the rows of X (n, d); that at `result` is the formula's own."""
+        with np.errstate(all="ignore"):
+            return self._forward(X)
+
+    def jacobian(self, parts: list[Array], n: int) -> FloatArray:
+        """Exact derivatives by each of the p constants (n, p), in the order of `constants`; of n rows, on
+        which its parts have these values."""
+        jacobian = np.zeros((n, len(self.constants)), order="F")
         places = {slot: place for place, slot in enumerate(self.constants)}
         with np.errstate(all="ignore"):
-            values = self._forward(X)
-            for slot, adjoint in self._backward(values, self.constants, len(X)).items():
+            for slot, adjoint in self._backward(parts, self.constants, self._varied, n).items():
                 jacobian[:, places[slot]] = adjoint
-        return _full(values[self.result], len(X)), jacobian
+        return jacobian
 
-    def _backward(self, values: list[Array], leaves: Mapping[int, Any], n: int) -> dict[int, Array]:
-        """The derivatives by these leaves, those of the columns or of the constants, by slot."""
-        active = set(leaves)
-        for slot, _, arguments in self.steps:
-            if not active.isdisjoint(arguments):
-                active.add(slot)
+    def _backward(
+        self, values: list[Array], leaves: Collection[int], active: set[int], n: int
+    ) -> dict[int, Array]:
+        """The derivatives by these leaves, those of the columns or of the constants, by slot. active: what
+        hangs on them."""
         adjoints: dict[int, Array] = {self.result: np.ones(n)}
         for slot, operation, arguments in reversed(self.steps):
             if slot not in active or slot not in adjoints:
@@ -215,6 +219,18 @@ class Program:
                     sum_so_far = adjoints.get(argument)
                     adjoints[argument] = part if sum_so_far is None else sum_so_far + part
         return {slot: adjoint for slot, adjoint in adjoints.items() if slot in leaves}
+
+    @cached_property
+    def _varied(self) -> set[int]:
+        return self._reached(self.constants)
+
+    def _reached(self, leaves: Collection[int]) -> set[int]:
+        """The slots whose values hang on those of these leaves, which are among them."""
+        reached = set(leaves)
+        for slot, _, arguments in self.steps:
+            if not reached.isdisjoint(arguments):
+                reached.add(slot)
+        return reached
 
     def _forward(self, X: FloatArray) -> list[Array]:
         values: list[Array] = [None] * self.size

@@ -160,7 +160,12 @@ def _weighted(core: Node, weight: float) -> Node:
 
 def _units(total: Node) -> int:
     """How many of a sum's terms have no weight."""
-    return sum(term[0] != "c" and split_weight(term)[0] == 1.0 for term in total[1:])
+    return sum(not _is_weighted(term) for term in total[1:])
+
+
+def _is_weighted(term: Node) -> bool:
+    """Whether it is a constant, or has a constant factor that is not 1."""
+    return term[0] == "c" or (term[0] == "*" and term[1][0] == "c" and term[1][1] != 1.0)
 
 
 def product(factors: Sequence[Node]) -> Node:
