@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,9 @@ class Apart(Student):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _tell)
         os.write(2, b"Compiling backtrace\n")
+
+    def warm_up_matching(self) -> None:
+        self._note("loaded for matching")
 
     def _search(self, X: np.ndarray, y: np.ndarray, seed: int) -> Iterable[RawFormula]:
         self._note("fitted")
@@ -117,11 +121,12 @@ def test_one_process_serves_all_fits_however_long_it_waits_for_them(notes, monke
 
 
 def test_a_process_that_has_outgrown_its_start_is_replaced(notes, monkeypatch):
-    assert own_process.ROOM == 512 * 2**20
+    assert (own_process.ROOM, own_process.FITS_AT_LEAST) == (512 * 2**20, 50)
     monkeypatch.setattr(own_process, "ROOM", 2**20)
+    monkeypatch.setattr(own_process, "FITS_AT_LEAST", 3)
     small, large = Apart(grow=30), Apart(grow=400)
-    first = fit_once(small)
-    assert fit_once(large) == first
+    first = fit_once(large)
+    assert fit_once(small) == first and fit_once(small) == first  # a new one is not for a few fits
     second = fit_once(small)
     assert second != first and fit_once(small) == second
 
@@ -133,6 +138,48 @@ def test_its_time_limit_ends_a_fit_and_the_next_one_begins_anew(notes):
     wait_for(lambda: not is_there(first))
     (notes / "hang").unlink()
     assert fit_once(Apart(), seconds=100) != first
+
+
+class Unsendable(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one)
+
+
+def fail(how: str) -> None:
+    raise {"told": StudentError("no luck"), "raw": ValueError("bad"), "lost": Unsendable(1, 2)}[how]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("told", "no luck"), ("raw", "ValueError: bad"), ("lost", r".*(died|Unsendable).*")],
+)
+def test_a_fit_that_fails_leaves_no_process_behind(notes, how, reason):
+    first = fit_once(Apart())
+    (failed,) = run_all(fail, [(how,)], Apart(), 1)
+    assert isinstance(failed, Failure) and re.fullmatch(reason, failed.reason), failed
+    then = fit_once(Apart())
+    assert then == first or not is_there(first)
+    assert numbers(notes / "loaded") == list(dict.fromkeys([first, then]))
+
+
+def test_one_whose_program_does_not_load_is_ended(notes):
+    class Broken(Apart):
+        def warm_up(self) -> None:
+            super().warm_up()
+            raise StudentError("no program here")
+
+    for _ in range(2):
+        with pytest.raises(StudentError, match="no program here"):
+            start(Broken())
+    loaded = numbers(notes / "loaded")
+    assert len(loaded) == 2
+    wait_for(lambda: not any(map(is_there, loaded)))
+
+
+def test_what_matching_needs_is_loaded_once_and_before_the_fit(notes):
+    (first, *_) = [run_all(fit, [(Apart(),)], Apart(), 1, 100, m)[0] for m in (False, True, True)]
+    assert numbers(notes / "loaded") == numbers(notes / "loaded for matching") == [first]
+    assert numbers(notes / "fitted") == [first] * 3
 
 
 def test_a_student_that_cannot_start_is_told(notes, monkeypatch):

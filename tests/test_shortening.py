@@ -178,13 +178,6 @@ def test_constants_are_found_from_far():
     np.testing.assert_allclose(Compiled(node).values(X), y, rtol=1e-6)
 
 
-def test_rows_with_weights_count_by_them():
-    X = np.zeros((4, 3))
-    y = np.array([0.0, 0.0, 10.0, 10.0])
-    node, _ = refit(tree("a + 1.0"), Rows.of(X, y, np.array([1.0, 1.0, 3.0, 3.0])), 20)
-    assert constants(node) == pytest.approx([7.5])
-
-
 def test_constants_that_are_fixed_stay():
     X = rows()
     y = 2.0 * X[:, 0] + 5.0
@@ -317,7 +310,8 @@ class Ready:
     def __init__(self, *front: Candidate) -> None:
         self.front = list(front)
 
-    def fit(self, X, y, names, seed):
+    def fit(self, X, y, names, seed, largest=None, slopes=None):
+        self.largest = largest
         return self.front
 
 
@@ -365,7 +359,7 @@ def test_a_trial_s_front_is_short_in_the_data_s_units():
 
 def test_formulas_in_the_data_s_units_are_shortened_again_without_a_search():
     class NoSearch(Ready):
-        def fit(self, X, y, names, seed):
+        def fit(self, *given, **more):
             raise AssertionError("there is a search")
 
     trial = made(noise=1.0)
@@ -380,8 +374,11 @@ def test_a_formula_beyond_the_largest_size_is_only_started_from():
     student = Ready(standard(trial, "2.1*a*b + 0.3*c + 0.1*a*c + sin(a) + 0.2*b + 38.0"))
     student.max_size = 9
     fields = distil(trial, None, 0, student, "accuracy")
+    assert student.largest == 18
     assert max(member["complexity"] for member in fields["front"]) <= 9
     assert fields["student_r2_test"] > 0.99
+    distil(trial, None, 0, student, "accuracy", shorten=False)
+    assert student.largest is None
 
 
 def test_simple_constants_say_what_they_lose():

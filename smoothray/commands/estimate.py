@@ -18,7 +18,7 @@ import numpy as np
 
 from smoothray.datasets import Dataset
 from smoothray.distillation.trial import Trial
-from smoothray.errors import LATE, SmoothrayError
+from smoothray.errors import LATE
 from smoothray.penalties import find_penalty
 from smoothray.records.schema import Record
 from smoothray.search.search import regimes
@@ -31,6 +31,8 @@ START_SECONDS = 12.0
 """What starting Ray, Tune and the students' processes takes before the first fit."""
 STOP_SECONDS = 1.0
 """What it takes to end a student's process and have the cluster give its core to another."""
+BARE_MEMORY = 140 * 2**20
+"""Bytes that a student's process holds before it has loaded the student's program."""
 Regime = tuple[str, str]
 BANK_MEASURED = 4
 """Networks in a bank that is trained to be timed; larger ones take time in proportion."""
@@ -254,7 +256,7 @@ def _seconds_of(*call: Any) -> float:
 
     began = time.perf_counter()
     *place, options = call
-    with suppress(SmoothrayError):
+    with suppress(Exception):  # whatever it is, the fit took its time
         distil(*place, **options)
     return time.perf_counter() - began
 
@@ -305,8 +307,8 @@ def estimate(
 
 def students_memory(study: Study, costs: Costs, processes: int) -> float:
     """Bytes that so many student processes hold once they are ready, each with all the study's students."""
-    held = [costs.memory[settings.name] for settings in study.students]
-    return processes * float(max(held))
+    own = sum(max(0, costs.memory[student.name] - BARE_MEMORY) for student in study.students)
+    return processes * float(BARE_MEMORY + own)
 
 
 def _slow_starts(study: Study, costs: Costs | None) -> float:

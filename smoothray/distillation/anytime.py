@@ -10,7 +10,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,8 @@ from smoothray.study.settings import StudentSettings, TeacherSettings
 
 TICK = 0.25
 SAID_EVERY = 1.0
+SHOWN = 3
+"""How many shorter formulas are shown of the front as it grows."""
 CUT = "the search's time was over"
 
 Keep = Callable[[int, Attempt], tuple[Attempt | None, bool]]
@@ -110,6 +112,23 @@ def search(
     return race.results(all_needed)
 
 
+def shorter_ones(fields: Mapping[str, Any]) -> str:
+    """What a few of the front's formulas that are shorter than the chosen one come to.
+
+    >>> front = [{"complexity": n, "r2_val": n / 10} for n in (1, 3, 4, 6, 7, 9)]
+    >>> shorter_ones({"complexity": 9, "front": front})
+    ' (0.300 with 3, 0.600 with 6, 0.700 with 7)'
+    >>> shorter_ones({"complexity": 3, "front": front})
+    ''
+    """
+    shorter = [each for each in fields["front"] if 1 < each["complexity"] < fields["complexity"]]
+    places = sorted({round(i * (len(shorter) - 1) / (SHOWN - 1)) for i in range(SHOWN)})
+    told = [
+        f"{shorter[i]['r2_val']:.3f} with {shorter[i]['complexity']}" for i in places if shorter
+    ]
+    return f" ({', '.join(told)})" if told else ""
+
+
 def ladder(student: StudentSettings) -> list[Student]:
     """The student with each of its budgets that is another one, from the shortest.
 
@@ -151,14 +170,15 @@ class _Race:
         # A direct fit has nothing but the labels to be faithful to.
         aim = "fidelity" if selection == "fidelity" and trained else "accuracy"
         self.pools = [Pool(pooled, aim) for _ in trials]
+        self.matching = selection == "sobolev" and self.levels[0].matches_slopes
         self.agenda = Agenda(
             arms,
             len(self.levels),
             self.pools,
             seconds,
             one_teacher=trained is not None,
-            # Another front would lose the choice that was the student's own.
-            shortens=student.shorten and selection != "native",
+            # Another front would lose the choice that was the student's own, or the slopes that it matched.
+            shortens=student.shorten and selection != "native" and not self.matching,
         )
         self._changed = threading.Condition()
         self._taught: dict[tuple[int, int, int], tuple[Any, Any]] = {}
@@ -218,14 +238,13 @@ class _Race:
         restart, penalty = bank
         alike = [i for i, arm in enumerate(self.arms) if arm.penalty == penalty]
         trials = [replace(trial, number=restart) for trial in self.trials]
-        with_slopes = self.selection == "sobolev" and self.levels[0].matches_slopes
         taught = taught_by_arm(
             trials,
             [self.arms[i] for i in alike],
             self.teacher,
             self.factory,
             self.trained,
-            with_slopes,
+            self.matching,
         )
         with self._changed:
             # For each trial all arms, in their order.
@@ -243,14 +262,16 @@ class _Race:
     def _work(self) -> None:
         """A thread: one fit after the other."""
         try:
-            warm(self.levels[0], self._busy)
+            warm(self.levels[0], self._busy, self.matching)
             while (taken := self._taken()) is not None:
                 fit, (outputs, network) = taken
                 trial, arm = self._trial(fit), self.arms[fit.arm]
                 student, made = self._how(fit)
                 call = (trial, outputs, arm.augment, student, self.selection, made)
                 started = time.monotonic()
-                outcome = run_one(fit_one, call, student, self._busy, *self._limit(fit))
+                outcome = run_one(
+                    fit_one, call, student, self._busy, *self._limit(fit), self.matching
+                )
                 took = time.monotonic() - started
                 with self._changed:
                     self.agenda.running.remove(fit)
@@ -316,6 +337,8 @@ class _Race:
         self._said, self._said_of = now, self.agenda.fits
         fields = [pool.chosen().fields for pool in self.pools if pool]
         best = ", ".join(f"{f['student_r2_val']:.3f} with {f['complexity']} nodes" for f in fields)
+        if len(fields) == 1:
+            best += shorter_ones(fields[0])
         left = max(0, round(self.agenda.left()))
         logger.info(
             "best R² on validation rows %s; %s done, %d:%02d left",

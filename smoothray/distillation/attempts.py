@@ -151,7 +151,7 @@ def attempt_all(
         (trial, outputs, arm.augment, built, selection, options) for trial, arm, outputs, _ in work
     ]
     by_trial: list[list[Attempt]] = [[] for _ in trials]
-    results = _fit_all(calls, built, n_jobs, timeout)
+    results = _fit_all(calls, built, n_jobs, timeout, with_slopes)
     for (trial, arm, outputs, network), fields in zip(work, results, strict=True):
         if isinstance(fields, Failure):
             reasons.append((arm, fields.reason))
@@ -262,13 +262,17 @@ def _trained(
 
 
 def _fit_all(
-    calls: Sequence[Any], student: Student, n_jobs: int | None, timeout: float | None
+    calls: Sequence[Any],
+    student: Student,
+    n_jobs: int | None,
+    timeout: float | None,
+    matching: bool,
 ) -> list[dict[str, Any] | Failure]:
     workers = min(joblib.effective_n_jobs(n_jobs), len(calls))
     # Only a process can be ended at any time.
     if workers == 1 and timeout is None and not student.needs_own_process:
         return [fit_one(*call) for call in calls]
-    return run_all(fit_one, calls, student, workers, timeout)
+    return run_all(fit_one, calls, student, workers, timeout, matching)
 
 
 def fit_one(

@@ -11,6 +11,7 @@ import numpy as np
 from smoothray.distillation.members import (
     Member,
     members_as_found,
+    members_in_units,
     shortened_again,
     shortened_members,
 )
@@ -20,6 +21,9 @@ from smoothray.formulas import to_latex, to_mathml, to_text
 from smoothray.metrics.scores import mean_squared_error, r2, sobolev_error
 from smoothray.metrics.smoothness import alignment, largest_gradient, mean_squared_jacobian
 from smoothray.students import Student, select
+
+LONGER = 2
+"""A student's formulas are shortened from where they are at most so many times as long as they may be."""
 
 
 def distil(
@@ -38,6 +42,7 @@ def distil(
 
     k: new points per training row. selection: "fidelity", "accuracy" or "native"; or "sobolev", which also
     asks how well gradients match, on the test part: for trials whose test part is their validation rows.
+    Formulas whose slopes were matched are not shortened, since refits to values would undo that.
 
     shorten: whether the front is made shorter before it is scored, sizes are those in the data's own units,
     and a formula that the guard refuses is chosen only where all are such; without it the front is the
@@ -67,13 +72,19 @@ def distil(
     if trial.dataset.units and student.takes_units:
         more["units"] = trial.dataset.units
     names = trial.dataset.feature_names
+    # Constants that were fitted to slopes too would lose that where they are refitted to values.
+    refits = shorten and "slopes" not in more
     found: Sequence[Any] = again
     if not again:
-        found = student.fit(inputs, target, names, trial.student_seed, **more)
-    if shorten or again:
+        # Longer ones than are wanted may come to one that is.
+        largest = LONGER * student.max_size if refits else None
+        found = student.fit(inputs, target, names, trial.student_seed, largest=largest, **more)
+    if refits or again:
         validation = (teacher.outputs if teacher else trial.y)["val"] if simplify else None
         shortened = shortened_again if again else shortened_members
         members = shortened(trial, found, student, target, new, validation, seen)
+    elif shorten:
+        members = members_in_units(trial, found, target, new, seen)
     else:
         members = members_as_found(trial, found)
     if not members:

@@ -104,7 +104,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         a warning.
     units : dict of column to str, default=None
         Units such as "kg/m^3", which `check_units` looks at; columns without one have none. PySR's search
-        also keeps to formulas that are consistent in them.
+        also keeps to formulas that are consistent in them; what `shorten` drops may break that again.
     target_unit : str, default=""
         The target's unit; nothing for none.
     selection : {"accuracy", "fidelity", "native", "sobolev"} or None, default=None

@@ -115,11 +115,27 @@ def shortened_members(
             nodes.append(from_sympy(expr, data.positions))
         except StudentError as error:
             logger.debug("not shortened: %s", error)
-            if (rounded := _rounded(trial, expr)) is not None:
-                pool.append(Found(rounded, length, candidate.loss, standard=candidate.complexity))
+            pool += data.as_found(candidate, expr)
     nodes += small_formulas(data.rows(SMALL_ROWS), tuple(getattr(student, "operators", ())))
     pool += data.shortened(nodes, student, validation)
     return data.front([replace(each, preferred=each.complexity <= preferred) for each in pool])
+
+
+def members_in_units(
+    trial: Trial,
+    candidates: Sequence[Candidate],
+    target: Array,
+    new: Array | None = None,
+    seen: NDArray[np.int64] | None = None,
+) -> list[Member]:
+    """The front of the student's formulas with the constants that they have, by size in the data's units."""
+    data = _Data.of(trial, target, new, seen)
+    pool: list[Found] = []
+    for candidate in candidates:
+        expr = data.in_units(candidate)
+        if expr is not None:
+            pool += data.as_found(candidate, expr)
+    return data.front(pool)
 
 
 def shortened_again(
@@ -179,6 +195,15 @@ class _Data:
         wanted = Program(candidate.expr).values(self.trial.x["train"])
         return expr if _same(wanted, values, expr) else None
 
+    def as_found(self, candidate: Candidate, expr: Expr) -> list[Found]:
+        """A student's formula with the constants that it has; none where it cannot be written."""
+        rounded = _rounded(self.trial, expr)
+        if rounded is None:
+            return []
+        size_here = complexity(rounded)
+        preferred = candidate.preferred
+        return [Found(rounded, size_here, candidate.loss, preferred, candidate.complexity)]
+
     def shortened(
         self, nodes: Sequence[Node], student: Student, validation: Array | None
     ) -> list[Found]:
@@ -234,7 +259,9 @@ class _Data:
             formula.node, self.rows(SMALL_ROWS), lambda node: validated(node)[0] <= before + error
         )
         found = self.found(Shortened(node, loss_of(node, self.rows())))
-        return found and replace(found, simplified=validated(node)[0] - before)
+        if found is None:
+            return self.found(formula)
+        return replace(found, simplified=validated(node)[0] - before)
 
     def _standard(self, node: Node) -> Node:
         """The formula of standardised columns and target."""

@@ -33,7 +33,7 @@ def front(members: list[dict[str, Any]]) -> pd.DataFrame:
         "fidelity_val", "jacobian", "gradient_max", "chosen",
     ]  # fmt: skip
     frame = pd.DataFrame(members)
-    kept += [name for name in ("unsafe", "simplified") if members[0][name] is not None]
+    kept += [name for name in ("unsafe", "simplified") if frame[name].notna().any()]
     kept += [name for name in ORIGIN if name in frame]
     return frame[kept].astype({"chosen": bool})
 

@@ -9,6 +9,11 @@ from pathlib import Path
 ROOM = 512 * 2**20
 """Bytes that a process may grow by however small it was when it was ready."""
 
+START_SECONDS = 900.0
+"""How long a process may take until its students are ready; PySR compiles for minutes at worst."""
+FITS_AT_LEAST = 50
+"""A process is replaced after so many fits at the earliest, since a new one takes seconds."""
+
 
 def memory() -> int:
     """Bytes of memory that this process holds; 0 where the system does not say."""
@@ -19,17 +24,21 @@ def memory() -> int:
     return pages * resource.getpagesize()
 
 
-def outgrown(ready: int, now: int) -> bool:
-    """Whether a process has grown by more than it held when it was ready, and by more than `ROOM`.
+def outgrown(fits: int, ready: int, now: int) -> bool:
+    """Whether a process has grown so much over its fits that a new one is better: by more than it held when
+    it was ready, and by more than `ROOM`.
 
     Growth is what counts: one with Julia begins with as much as one with Operon never reaches.
 
-    >>> outgrown(ready=200 * 2**20, now=700 * 2**20), outgrown(ready=200 * 2**20, now=800 * 2**20)
+    >>> MB = 2**20
+    >>> outgrown(50, ready=200 * MB, now=700 * MB), outgrown(50, ready=200 * MB, now=800 * MB)
     (False, True)
-    >>> outgrown(ready=900 * 2**20, now=1700 * 2**20), outgrown(ready=900 * 2**20, now=1900 * 2**20)
+    >>> outgrown(50, ready=900 * MB, now=1700 * MB), outgrown(50, ready=900 * MB, now=1900 * MB)
     (False, True)
+    >>> outgrown(49, ready=200 * MB, now=900 * MB)
+    False
     """
-    return now - ready > max(ROOM, ready)
+    return fits >= FITS_AT_LEAST and now - ready > max(ROOM, ready)
 
 
 def hush() -> None:

@@ -16,15 +16,13 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 from joblib.externals.loky.backend import resource_tracker
 
-from smoothray.distillation.own_process import hush, memory, outgrown
+from smoothray.distillation.own_process import START_SECONDS, hush, memory, outgrown
 from smoothray.errors import Failure, SmoothrayError, StudentError, past_limit
 from smoothray.students import Student
 
 IDLE_SECONDS = 300
 """A process that has had nothing to do for so long ends by itself, but for those of a student that needs its
 own: they take long to start, and stay until the program ends."""
-START_SECONDS = 900.0
-"""How long a process may take until its student is ready; PySR compiles for minutes at worst."""
 WATCH_SECONDS = 1.0
 """How often a process looks whether the one that it works for is still there."""
 
@@ -47,6 +45,8 @@ class Process:
         self.parent = os.getpid()
         self.kind = kind
         self.ready = Ready(0.0, 0)
+        self.fits = 0
+        self.ended = False
         _have_quiet_tracker()
         self._executor = ProcessPoolExecutor(
             max_workers=1,
@@ -69,28 +69,30 @@ class Process:
             raise StudentError(late)
         return future.result()
 
-    def load(self, student: Student) -> None:
-        """Have the student's program ready, so that no fit's time limit pays for it."""
+    def load(self, student: Student, matching: bool = False) -> None:
+        """Have the student's program ready, so that no fit's time limit pays for it. matching: also for a
+        search that matches derivatives."""
         late = f"{student.name} was not ready after {START_SECONDS:g} s"
         started = time.monotonic()
-        is_new, held = self.call(_load, student, seconds=START_SECONDS, late=late)
+        is_new, held = self.call(_load, student, matching, seconds=START_SECONDS, late=late)
         if is_new:
             self.ready = Ready(time.monotonic() - started, held)
 
     def worn(self) -> bool:
-        """Whether it has grown so much that a new one is better."""
+        """Whether it has grown so much over its fits that a new one is better."""
         held = self.call(memory, seconds=START_SECONDS, late="")
-        return outgrown(self.ready.memory, held)
+        return outgrown(self.fits, self.ready.memory, held)
 
     def end(self) -> None:
         """End it, whatever it is doing."""
+        self.ended = True
         self._executor.shutdown(kill_workers=True)
 
 
 _idle: defaultdict[str, list[Process]] = defaultdict(list)
 """Processes that wait, by what they are for."""
-_loaded: set[str] = set()
-"""The students whose programs this process, where it is one of these, has ready."""
+_loaded: set[tuple[str, bool]] = set()
+"""The students whose programs this process, where it is one of these, has ready, and whether for matching."""
 
 
 def _have_quiet_tracker() -> None:
@@ -126,19 +128,22 @@ def _program(student: Student) -> str:
     return f"{type(student).__module__}:{type(student).__qualname__}"
 
 
-def _load(student: Student) -> tuple[bool, int]:
+def _load(student: Student, matching: bool) -> tuple[bool, int]:
     """Whether the student's program was still to be loaded, and what the process holds now."""
     program = _program(student)
-    is_new = program not in _loaded
-    if is_new:
+    is_new = (program, matching) not in _loaded
+    if (program, False) not in _loaded:
         if student.needs_own_process:
             hush()
         student.warm_up()
-        _loaded.add(program)
+        _loaded.add((program, False))
+    if matching and is_new:
+        student.warm_up_matching()
+        _loaded.add((program, True))
     return is_new, memory()
 
 
-def _take(student: Student, busy: set[Process]) -> Process:
+def _take(student: Student, busy: set[Process], matching: bool = False) -> Process:
     """A process that has the student's program ready: an idle one, or a new one."""
     kind = _program(student) if student.needs_own_process else ""
     while True:
@@ -150,15 +155,23 @@ def _take(student: Student, busy: set[Process]) -> Process:
             continue  # a fork has copies of what its parent keeps, and may not use them
         busy.add(process)
         try:
-            process.load(student)
+            process.load(student, matching)
             return process
         except BrokenProcessPool:
             busy.discard(process)
             if is_new:
                 raise
+        except BaseException:  # one whose program is not there is of no use
+            process.end()
+            busy.discard(process)
+            raise
 
 
 def _give_back(process: Process, busy: set[Process]) -> None:
+    if process.ended:
+        busy.discard(process)
+        return
+    process.fits += 1
     try:
         worn = process.worn()
     except (BrokenProcessPool, StudentError):
@@ -185,9 +198,9 @@ def start(student: Student) -> Ready:
     return process.ready
 
 
-def warm(student: Student, busy: set[Process]) -> None:
+def warm(student: Student, busy: set[Process], matching: bool = False) -> None:
     """Have one more process ready for the student's fits. What goes wrong shows in the first of them."""
-    run_one(_nothing, (), student, busy)
+    run_one(_nothing, (), student, busy, matching=matching)
 
 
 def _nothing() -> None:
@@ -201,23 +214,29 @@ def run_one(
     busy: set[Process],
     seconds: float | None = None,
     late: str | None = None,
+    matching: bool = False,
 ) -> Any:
-    """`function(*call)` in a process that stays for the next; it is among the busy ones meanwhile.
+    """`function(*call)` in a process that stays for the next; it is among the busy ones meanwhile. matching:
+    whether the student's search is to match derivatives.
 
     A Failure stands for what the process died of, or, with `late` as its reason, was ended for since it ran
     for more than `seconds`.
     """
     late = late or ("" if seconds is None else past_limit(seconds))
+    process = None
     try:
-        process = _take(student, busy)
+        process = _take(student, busy, matching)
         outcome = process.call(function, *call, seconds=seconds, late=late)
     except BrokenProcessPool:
-        return Failure("the student's process died (out of memory, or a crash in its native code)")
+        outcome = Failure(
+            "the student's process died (out of memory, or a crash in its native code)"
+        )
     except SmoothrayError as error:
-        return Failure(str(error))
+        outcome = Failure(str(error))
     except Exception as error:  # what cannot be sent there or back
-        return Failure(f"{type(error).__name__}: {error}")
-    _give_back(process, busy)
+        outcome = Failure(f"{type(error).__name__}: {error}")
+    if process is not None:
+        _give_back(process, busy)
     return outcome
 
 
@@ -227,6 +246,7 @@ def run_all(
     student: Student,
     workers: int,
     seconds: float | None = None,
+    matching: bool = False,
 ) -> list[Any]:
     """`function(*call)` for each call in processes of their own, so many at a time, which stay for the next.
 
@@ -235,7 +255,7 @@ def run_all(
     busy: set[Process] = set()
 
     def run(call: tuple[Any, ...]) -> Any:
-        return run_one(function, call, student, busy, seconds)
+        return run_one(function, call, student, busy, seconds, matching=matching)
 
     with ThreadPoolExecutor(workers) as threads:
         try:

@@ -19,28 +19,18 @@ ENOUGH = 1e-4
 
 
 class Rows(NamedTuple):
-    """What is fitted to: inputs (n, d), target (n,), and the roots of the rows' weights, or None."""
+    """What is fitted to: inputs (n, d) and target (n,)."""
 
     X: Array
     y: Array
-    root: Array | None = None
 
     @classmethod
-    def of(cls, X: Array, y: Array, weights: Array | None = None, most: int | None = None) -> Rows:
+    def of(cls, X: Array, y: Array, most: int | None = None) -> Rows:
         """The rows, or `most` of them evenly picked."""
         if most is not None and len(y) > most:
             picked = np.linspace(0, len(y) - 1, most).round().astype(int)
             X, y = X[picked], y[picked]
-            weights = None if weights is None else weights[picked]
-        root = None if weights is None else np.sqrt(weights / weights.mean())
-        return cls(np.asfortranarray(X), y, root)
-
-    def residuals(self, values: Array) -> Array:
-        """What the values (n,) are off, weighted."""
-        return self.weighted(values - self.y)
-
-    def weighted(self, residuals: Array) -> Array:
-        return residuals if self.root is None else residuals * self.root
+        return cls(np.asfortranarray(X), y)
 
 
 def mean_square(residuals: Array) -> float:
@@ -52,7 +42,7 @@ def mean_square(residuals: Array) -> float:
 def loss_of(node: Node, rows: Rows) -> float:
     """A formula's mean squared error on the rows, with the constants that it has."""
     with np.errstate(all="ignore"):
-        return mean_square(rows.residuals(Compiled(node).values(rows.X)))
+        return mean_square(Compiled(node).values(rows.X) - rows.y)
 
 
 def refit(
@@ -72,15 +62,13 @@ def refit(
     free = np.ones(len(theta), dtype=bool) if free is None else free
     with np.errstate(all="ignore"):
         parts = program.parts(rows.X)
-        residuals = rows.residuals(parts[program.result])
+        residuals = parts[program.result] - rows.y
         loss = mean_square(residuals)
         if not np.isfinite(loss) or not free.any():
             return node, loss
         start, damping, curvature = loss, 1e-3, np.zeros(int(free.sum()))
         while steps > 0 and loss > 0.0:
             jacobian = program.jacobian(parts, len(rows.y))[:, free]
-            if rows.root is not None:
-                jacobian = jacobian * rows.root[:, None]
             normal, slope = jacobian.T @ jacobian, jacobian.T @ residuals
             curvature = np.maximum(curvature, normal.diagonal())
             if not (np.isfinite(slope).all() and np.isfinite(normal).all()):
@@ -93,7 +81,7 @@ def refit(
                 trial = theta.copy()
                 trial[free] -= scale * _solved(normal + damping * np.eye(len(slope)), slope)
                 tried_parts = program.with_values(trial).parts(rows.X)
-                tried_residuals = rows.residuals(tried_parts[program.result])
+                tried_residuals = tried_parts[program.result] - rows.y
                 tried = mean_square(tried_residuals)
                 better = tried < loss
                 damping = max(damping * 0.1, 1e-12) if better else damping * 10.0

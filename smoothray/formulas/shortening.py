@@ -50,24 +50,21 @@ def shorten(
     nodes: Sequence[Node],
     X: Array,
     y: Array,
-    weights: Array | None = None,
     *,
     refits: int,
     max_size: int | None = None,
 ) -> list[Shortened]:
     """The front of what comes of these formulas, by size, with constants fitted to y (n,) on X (n, d).
 
-    weights (n,): of the rows; None: all count the same. refits: how many formulas are fitted at most; the
-    front's are then fitted to all rows. max_size: of the formulas that are returned.
+    refits: how many formulas are fitted at most, to some of the rows; the front's are then fitted to all.
+    max_size: of the formulas that are returned.
     """
-    search = _Search(
-        Rows.of(X, y, weights, REFIT_ROWS), Rows.of(X, y, weights, SCREEN_ROWS), refits
-    )
+    search = _Search(Rows.of(X, y, REFIT_ROWS), Rows.of(X, y, SCREEN_ROWS), refits)
     for node in nodes[:refits]:
         search.refit(node)
     for length in range(max(map(size, nodes), default=0), 1, -1):
         search.shorten_those_of(length)
-    every = Rows.of(X, y, weights)
+    every = Rows.of(X, y)
     fitted = [Shortened(*refit(node, every, STEPS)) for node, _ in search.front(max_size)]
     return front([*fitted, *(Shortened(node, loss_of(node, every)) for node in nodes)], max_size)
 
@@ -92,7 +89,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.width = max(LEAST_WIDTH, self.left // REFITS_PER_WIDTH)
-        self._target = self.screen.weighted(self.screen.y - self.screen.y.mean())
+        self._target = self.screen.y - self.screen.y.mean()
         self._power = float(self._target @ self._target)
 
     def refit(self, node: Node) -> None:
@@ -131,7 +128,7 @@ class _Search:
             values = values_of(node, self.screen.X, known)
             if not np.ndim(values):
                 return np.inf
-            values = self.screen.weighted(values - values.mean())
+            values = values - values.mean()
             power = values @ values
             if not power > 0.0:
                 return np.inf

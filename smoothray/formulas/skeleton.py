@@ -21,6 +21,7 @@ from sympy import Expr, Symbol
 from smoothray.errors import StudentError
 from smoothray.formulas.algebra import (
     LARGEST_EXACT_EXPONENT,
+    LARGEST_LIFT,
     add,
     exponent,
     multiply,
@@ -35,7 +36,6 @@ FUNCTIONS = {each.name: cls for cls, each in ELEMENTARY.items()}
 NAMES = {cls: name for name, cls in FUNCTIONS.items()}
 ODD = frozenset({"sin", "tan", "sinh", "tanh", "arcsin", "arctan", "arcsinh", "arctanh", "sign"})
 EVEN = frozenset({"cos", "cosh", "abs"})
-LARGEST_SHIFT_OUT_OF_EXP = 20.0
 ZERO, ONE = ("c", 0.0), ("c", 1.0)
 
 
@@ -258,7 +258,7 @@ def apply(name: str, argument: Node) -> Node:
             return constant(float(ufunc(np.float64(argument[1]))))
     if name == "exp" and argument[0] == "+" and argument[-1][0] == "c":
         shift = argument[-1][1]
-        if abs(shift) <= LARGEST_SHIFT_OUT_OF_EXP:
+        if abs(shift) <= LARGEST_LIFT:
             return product([constant(float(np.exp(shift))), (name, add_up(argument[1:-1]))])
     if name == "exp" and argument[0] == "log":
         return argument[1]

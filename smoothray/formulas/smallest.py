@@ -31,16 +31,15 @@ def small_formulas(rows: Rows, operators: Sequence[str]) -> list[Node]:
     """
     if not {"add", "mul"} <= set(operators):
         return []
-    root = np.ones(len(rows.y)) if rows.root is None else rows.root
     nodes, values = _features(rows.X, operators)
-    single = _standardised(np.column_stack(values), root)
-    y = _standardised(rows.y[:, None], root)[:, 0]
+    single = _standardised(np.column_stack(values))
+    y = _standardised(rows.y[:, None])[:, 0]
     order = np.argsort(-np.abs(y @ single), kind="stable")[:FEATURES]
     nodes, values, single = [nodes[i] for i in order], [values[i] for i in order], single[:, order]
     first, second = np.triu_indices(len(nodes))
     stacked = np.column_stack(values)
     with np.errstate(all="ignore"):
-        products = _standardised(stacked[:, first] * stacked[:, second], root)
+        products = _standardised(stacked[:, first] * stacked[:, second])
     every = np.column_stack([single, products])
     terms = [*nodes, *(product([nodes[i], nodes[j]]) for i, j in zip(first, second, strict=True))]
     by_one = (y @ every) ** 2
@@ -93,11 +92,10 @@ def _features(X: Array, operators: Sequence[str]) -> tuple[list[Node], list[Arra
     return nodes, values
 
 
-def _standardised(values: Array, root: Array) -> Array:
+def _standardised(values: Array) -> Array:
     """Columns (n, m) less their means, of length 1; those that do not vary or have no value are 0."""
     with np.errstate(all="ignore"):
-        weights = root * root
-        centred = (values - (weights @ values) / weights.sum()) * root[:, None]
+        centred = values - values.mean(0)
         lengths = np.sqrt((centred * centred).sum(0))
         largest = np.abs(values).max(0) * np.sqrt(len(values))
         good = np.isfinite(lengths) & (lengths > 1e-9 * largest)

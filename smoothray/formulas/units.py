@@ -19,14 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError
-from smoothray.formulas.algebra import add, exponent, multiply, number, power
+from smoothray.formulas.algebra import LARGEST_LIFT, add, exponent, multiply, number, power
 from smoothray.formulas.functions import rebuild
 from smoothray.formulas.program import evaluate
 from smoothray.formulas.tree import complexity, replace_leaves, variables
 
 AGREEMENT = 1e-9  # largest difference of predictions, in standard deviations of the prediction
 FAR_FROM_ZERO = 100.0  # |mean| / scale from which a column stays centred, which keeps digits
-LARGEST_SHIFT_OUT_OF_EXP = 20.0
 SMALLEST_SUM = 1e-13  # a sum of coefficients below this share of its parts has cancelled
 CHECK_ROWS = 64
 
@@ -246,7 +245,7 @@ def _power(parts: list[_Affine]) -> _Affine:
 def _exp(parts: list[_Affine]) -> _Affine:
     (part,) = parts
     lift = part.factor * part.shift
-    if part.core is None or not lift or abs(lift) > LARGEST_SHIFT_OUT_OF_EXP:
+    if part.core is None or not lift or abs(lift) > LARGEST_LIFT:
         return _opaque(sympy.exp)(parts)
     return _Affine(math.exp(lift), rebuild(sympy.exp, [_Affine(part.factor, part.core).whole()]))
 

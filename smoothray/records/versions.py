@@ -37,9 +37,9 @@ def completed(versions: str, student: str) -> str:
     """
     from smoothray.students import find_student
 
-    parts = [part for part in versions.split(", ") if part]
-    known = {part.rpartition(" ")[0] for part in parts}
-    more = [f"{name} {v}" for name, v in find_student(student).more_versions() if name not in known]
+    told = dict(find_student(student).more_versions())
+    parts = [part for part in versions.split(", ") if part and part.rpartition(" ")[0] not in told]
+    more = [f"{name} {version}" for name, version in told.items()]
     place = len(parts) - bool(parts and parts[-1].startswith("commit "))
     return ", ".join([*parts[:place], *more, *parts[place:]])
 

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, RayError, RayTaskError
 
-from smoothray.distillation.own_process import outgrown
+from smoothray.distillation.own_process import START_SECONDS, outgrown
 from smoothray.errors import past_limit
 from smoothray.records.schema import Record, failed
 from smoothray.scheduling.cluster import LOOK_SECONDS
@@ -21,10 +21,6 @@ from smoothray.study.plan import Key
 from smoothray.study.settings import StudentSettings
 
 DEATHS_ALLOWED = 2
-FITS_AT_LEAST = 50
-"""A student that has outgrown its start is replaced after so many fits, since a new one takes seconds."""
-START_SECONDS = 900.0
-"""How long a student may take until it is ready; PySR compiles for some minutes where nothing is cached."""
 ANSWER_SECONDS = 60.0
 """How long a free student may take to say that it is alive."""
 
@@ -42,7 +38,7 @@ class Student:
     @property
     def worn(self) -> bool:
         """Whether its memory has grown so much over many fits that a new process is better."""
-        return self.fits >= FITS_AT_LEAST and outgrown(self.at_first, self.now)
+        return outgrown(self.fits, self.at_first, self.now)
 
 
 class StudentPool:

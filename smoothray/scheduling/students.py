@@ -58,11 +58,12 @@ class StudentActor:
         from smoothray.distillation.trial import Trial
 
         trial = Trial.of(dataset, key.trial, self.seed, key.arm.restart)
-        told = completed(blank["versions"] or "", key.student)
         taught = teacher_fields(trial, outputs) if outputs else {}
-        record = {**blank, "versions": told or None, **taught}
+        record = {**blank, **taught}
         student, settings = self.students[key.student], self.settings[key.student]
         try:
+            told = completed(blank["versions"] or "", key.student)
+            record["versions"] = told or None
             fields = distil(
                 trial,
                 outputs,

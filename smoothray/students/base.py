@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Float
 
 from smoothray.errors import StudentError, did_you_mean
-from smoothray.formulas import clean, complexity, evaluate, nesting_of, tidy
+from smoothray.formulas import clean, complexity, evaluate, nesting_of, tidy, value_and_gradient
+from smoothray.metrics.scores import sobolev_error
 from smoothray.students.front import Candidate, pareto_front
 
 logger = logging.getLogger(__name__)
@@ -78,8 +79,6 @@ class Student(ABC):
     budget: a key of `budgets`.
     operators: names of `OPERATORS`, each counted once; None: the student's default ones.
     max_size: the largest complexity of a formula, in nodes of its SymPy tree.
-    timeout: seconds after which a fit ends with what it has; None: never. It makes results depend
-        on the machine: what bounds a fit is its budget, counted in generations.
     nesting: a key of `NESTING`: whether functions may stand within functions within functions.
     settings: single values of the budget to replace, such as `population_size=100`; of the same kind:
         whole numbers for whole numbers, and yes or no for yes or no.
@@ -112,7 +111,6 @@ class Student(ABC):
         budget: str = "quick",
         operators: Sequence[str] | None = None,
         max_size: int = 30,
-        timeout: float | None = None,
         nesting: str = "one",
         **settings: Any,
     ) -> None:
@@ -120,7 +118,6 @@ class Student(ABC):
         if operators is not None:
             self.operators = tuple(dict.fromkeys(operators))
         self.max_size = max_size
-        self.timeout = timeout
         self.nesting = nesting
         self.overrides = settings
         self.check()
@@ -155,8 +152,6 @@ class Student(ABC):
             raise StudentError(
                 f"{self.name}: max_size is {self.max_size}; give at least {self.smallest_size}"
             )
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise StudentError(f"{self.name}: timeout is {self.timeout}; give seconds above zero")
 
     def check_matching(self) -> None:
         """Raises StudentError where derivatives cannot be matched, by this student or with its settings."""
@@ -176,14 +171,15 @@ class Student(ABC):
         seed: int,
         slopes: ArrayLike | None = None,
         units: tuple[Sequence[str], str] | None = None,
+        largest: int | None = None,
     ) -> list[Candidate]:
         """The Pareto front of formulas of X for y, by complexity; the mean of y is a candidate too.
 
         X: (n, d) standardised inputs. y: (n,) standardised target. names: the d columns' names, for
         messages. slopes: (n, d) derivatives of the target by the inputs, to be matched too by a student that
         `matches_slopes`. units: of the columns and of the target, as products of SI's base units, for a
-        student that `takes_units`; standardising leaves a column's unit as it is. The same data, names and
-        seed give the same front.
+        student that `takes_units`; standardising leaves a column's unit as it is. largest: the most nodes of
+        a formula that is returned; None: `max_size`. The same data, names and seed give the same front.
 
         Raises:
             StudentError: unusable data, a program that is not there, or one that gives no formula
@@ -192,23 +188,25 @@ class Student(ABC):
         if slopes is not None:
             self.check_matching()
         inputs, target = _checked(X, y, names)
-        mean = float(target.mean())
-        candidates = [Candidate(Float(mean), 1, float(np.mean((target - mean) ** 2)))]
+        wanted = None if slopes is None else np.array(slopes, dtype=np.float64)
+        mean = Float(float(target.mean()))
+        loss = _loss(mean, np.full_like(target, float(mean)), inputs, target, wanted)
+        candidates = [Candidate(mean, 1, loss)]
         spread = float(target.std())
         if spread > 0:
             reason = self.unavailable()
             if reason is not None:
                 raise StudentError(f"{self.name} cannot run here: {reason}")
+            more = {"units": units} if units and self.takes_units else {}
             with np.errstate(all="ignore"):
-                if slopes is None:
-                    more = {"units": units} if units and self.takes_units else {}
+                if wanted is None:
                     formulas = list(self._search(inputs, target, seed, **more))
                 else:
-                    wanted = np.array(slopes, dtype=np.float64)
-                    formulas = list(self._search_matching(inputs, target, seed, wanted))
-                candidates += self._verified(formulas, inputs, target, spread)
+                    formulas = list(self._search_matching(inputs, target, seed, wanted, **more))
+                candidates += self._verified(formulas, inputs, target, spread, wanted)
+        most = largest or self.max_size
         return pareto_front(
-            c for c in candidates if c.complexity <= self.max_size and self._is_readable(c.expr)
+            c for c in candidates if c.complexity <= most and self._is_readable(c.expr)
         )
 
     @property
@@ -222,6 +220,9 @@ class Student(ABC):
     def warm_up(self) -> None:  # noqa: B027 (most programs need none)
         """Load the program and let it compile, so that the first fit is as quick as the next."""
 
+    def warm_up_matching(self) -> None:  # noqa: B027
+        """The same for what a search that matches derivatives needs besides."""
+
     @abstractmethod
     def _search(self, X: Array, y: Array, seed: int) -> Iterable[RawFormula]:
         """What the program finds for X (n, d) and y (n,), neither of them constant nor gapped."""
@@ -233,7 +234,7 @@ class Student(ABC):
         raise NotImplementedError
 
     def _verified(
-        self, formulas: list[RawFormula], X: Array, y: Array, spread: float
+        self, formulas: list[RawFormula], X: Array, y: Array, spread: float, slopes: Array | None
     ) -> Iterable[Candidate]:
         """Those whose SymPy formula predicts what the program does, with losses in float64."""
         usable = [f for f in formulas if np.all(np.isfinite(f.own))]
@@ -249,7 +250,7 @@ class Student(ABC):
             if not difference <= TOLERANCE * spread:
                 logger.debug("%s: %s is off by %.1e", self.name, expr, difference)
                 continue
-            loss = float(np.mean((values - y) ** 2))
+            loss = _loss(expr, values, X, y, slopes)
             candidates.append(Candidate(expr, complexity(expr), loss, formula.preferred))
         if usable and not candidates:
             raise StudentError(
@@ -304,6 +305,13 @@ def _checked(X: ArrayLike, y: ArrayLike, names: Sequence[str]) -> tuple[Array, A
     if not np.isfinite(target).all():
         raise StudentError("the target holds values that are not finite; remove those rows")
     return inputs, target
+
+
+def _loss(expr: Expr, values: Array, X: Array, y: Array, slopes: Array | None) -> float:
+    """The mean squared error; with slopes to be matched, that of values and slopes."""
+    if slopes is None:
+        return float(np.mean((values - y) ** 2))
+    return sobolev_error(y, values, slopes, value_and_gradient(expr, X)[1])[0]
 
 
 def _difference(values: Array, own: Array | float, y: Array) -> float:

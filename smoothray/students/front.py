@@ -15,7 +15,7 @@ class Candidate:
 
     expr: in x0 .. x{d-1}, of standardised inputs and target.
     complexity: nodes of its SymPy tree.
-    loss: mean squared error on the rows it was fitted to.
+    loss: mean squared error on the rows it was fitted to; with slopes to match, `sobolev_error` there.
     preferred: the student's own choice; one member of a front is.
     """
 

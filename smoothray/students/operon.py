@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -52,7 +51,6 @@ class OperonStudent(Student):
             objectives=["mse", "length"],
             max_length=operon_length(self.max_size),
             max_evaluations=2**62,  # the generations are the limit
-            max_time=None if self.timeout is None else math.ceil(self.timeout),
             n_threads=1,
             random_state=seed,
             **self.settings,

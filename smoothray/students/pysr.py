@@ -7,7 +7,8 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -96,7 +97,16 @@ class PySRStudent(Student):
         X = np.random.default_rng(0).normal(size=(50, 2))
         with tempfile.TemporaryDirectory(prefix="smoothray-pysr-") as directory:
             small = {"niterations": 1, "populations": 2, "ncycles_per_iteration": 50}
-            self._load()(**{**self.arguments(0, directory), **small}).fit(X, X[:, 0] * X[:, 1])
+            arguments = {**self.arguments(0, directory), **small}
+            with told_in_a_line():
+                self._load()(**arguments).fit(X, X[:, 0] * X[:, 1])
+
+    def warm_up_matching(self) -> None:
+        with told_in_a_line():
+            self._load()
+            from pysr.julia_extensions import load_required_packages
+
+            load_required_packages(autodiff_backend="Zygote")  # which Julia derives formulas with
 
     def check_matching(self) -> None:
         if self.settings["batching"]:
@@ -118,7 +128,6 @@ class PySRStudent(Student):
             "deterministic": True,
             "parallelism": "serial",
             "random_state": seed,
-            "timeout_in_seconds": self.timeout,
             "run_id": "fit",
             "output_directory": directory,
             "verbosity": 0,
@@ -140,20 +149,21 @@ class PySRStudent(Student):
     def _search(
         self, X: Array, y: Array, seed: int, units: tuple[Sequence[str], str] | None = None
     ) -> Iterable[RawFormula]:
-        given = {"X_units": list(units[0]), "y_units": units[1]} if units else {}
-        model = self._fitted(X, y, seed, given=given)
+        model = self._fitted(X, y, seed, units)
         return front_from_equations(model.equations_, _names(X), model.get_best().name)
 
     def _search_matching(
-        self, X: Array, y: Array, seed: int, slopes: Array
+        self,
+        X: Array,
+        y: Array,
+        seed: int,
+        slopes: Array,
+        units: tuple[Sequence[str], str] | None = None,
     ) -> Iterable[RawFormula]:
-        regressor = self._load()
-        from pysr.julia_extensions import load_required_packages
-
-        load_required_packages(autodiff_backend="Zygote")  # which Julia derives formulas with
+        self.warm_up_matching()
         smaller = {**self.matching_budgets[self.budget], **self.overrides}
         loss = sobolev_loss(y, slopes)
-        model = self._fitted(X, y, seed, regressor, loss_function=loss, **smaller)
+        model = self._fitted(X, y, seed, units, loss_function=loss, **smaller)
         formulas = front_from_equations(model.equations_, _names(X), model.get_best().name)
         # Its losses are no squared errors of y, so the formulas are checked by what their texts say.
         columns = dict(zip(_names(X), X.T, strict=True))
@@ -168,15 +178,16 @@ class PySRStudent(Student):
         X: Array,
         y: Array,
         seed: int,
-        regressor: Any = None,
-        given: Mapping[str, Any] | None = None,
+        units: tuple[Sequence[str], str] | None,
         **more: Any,
     ) -> Any:
-        regressor = regressor or self._load()
-        with tempfile.TemporaryDirectory(prefix="smoothray-pysr-") as directory:
-            return regressor(**{**self.arguments(seed, directory), **more}).fit(
-                X, y, **(given or {})
-            )
+        given = {"X_units": list(units[0]), "y_units": units[1]} if units else {}
+        with (
+            tempfile.TemporaryDirectory(prefix="smoothray-pysr-") as directory,
+            told_in_a_line(),
+        ):
+            regressor = self._load()(**{**self.arguments(seed, directory), **more})
+            return regressor.fit(X, y, **given)
 
     def _load(self) -> Any:
         """PySRRegressor that exports nothing, with the environment that Julia must find set."""
@@ -194,6 +205,21 @@ class PySRStudent(Student):
         raw = ExpressionSpec()
         raw.create_exports = without_exports
         return partial(PySRRegressor, expression_spec=raw)
+
+
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """Raises StudentError, with its first line, for what goes wrong in PySR or in Julia.
+
+    Julia's own errors have pages of backtrace, and whichever process receives one would load Julia.
+    """
+    try:
+        yield
+    except StudentError:
+        raise
+    except Exception as error:
+        said = str(error).strip() or type(error).__name__
+        raise StudentError(f"pysr: {said.splitlines()[0][:500]}") from None
 
 
 def _running_versions() -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -250,7 +251,7 @@ class StudentSettings(Strict):
         for key, number in value.items():
             if key in cls.model_fields:
                 raise ValueError(f"'{key}' stands beside 'options', not in it")
-            if not isinstance(number, int | float):
+            if not isinstance(number, Real):
                 raise ValueError(f"'{key}' is {number!r}; give a number")
         return value
 
