@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sympy import Symbol
 
 from smoothray.errors import StudentError
 from smoothray.formulas import (
@@ -28,6 +29,8 @@ from smoothray.formulas import (
     to_text,
     unscale,
 )
+from smoothray.formulas.shortening import shorter
+from smoothray.formulas.skeleton import from_sympy, to_sympy
 from smoothray.students import OPERATORS
 
 COLUMNS = 8
@@ -69,6 +72,9 @@ def steps_of(text: str) -> dict[str, float]:
     for step in (to_text, to_latex, to_mathml, structure_of):
         timed(step.__name__, lambda step=step: step(expr))
     timed("to_python", lambda: to_python(expr, NAMES))
+    node = timed("from_sympy", lambda: from_sympy(expr, {name: i for i, name in enumerate(NAMES)}))
+    timed("to_sympy", lambda: to_sympy(node, [Symbol(name) for name in NAMES]))
+    timed("shorter", lambda: [*shorter(node)])
     return seconds
 
 
