@@ -48,7 +48,7 @@ def test_only_scheduling_imports_ray():
 
 
 def test_only_tracking_imports_mlflow():
-    files = {f"records/{name}.py" for name in ("tracker", "models", "served")}
+    files = {f"records/{name}.py" for name in ("connection", "tracker", "models", "served")}
     assert importers(ROOT, "mlflow") == files
 
 

@@ -66,7 +66,7 @@ def deliver(*records: Record, study_identity: dict[str, object] | None = None) -
 def runs(kind: str = "trial", uri: str | None = None) -> list:
     from mlflow import MlflowClient
 
-    from smoothray.records.tracker import tracking_uri
+    from smoothray.records.connection import tracking_uri
 
     client = MlflowClient(uri or tracking_uri())
     experiment = client.get_experiment_by_name("s")

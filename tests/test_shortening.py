@@ -16,12 +16,12 @@ from smoothray.distillation.guard import Guard
 from smoothray.distillation.trial import Trial
 from smoothray.errors import StudentError
 from smoothray.formulas import Program, complexity, evaluate, parse, shortening
+from smoothray.formulas.compiled import Compiled, values_of
 from smoothray.formulas.fitting import Rows, loss_of, refit
 from smoothray.formulas.shortening import front, shorten, shorter
 from smoothray.formulas.simplifying import simplify_constants
 from smoothray.formulas.skeleton import (
     FUNCTIONS,
-    Compiled,
     Node,
     build,
     constants,
@@ -30,7 +30,6 @@ from smoothray.formulas.skeleton import (
     size,
     substituted,
     to_sympy,
-    values_of,
     with_constants,
 )
 from smoothray.formulas.smallest import small_formulas

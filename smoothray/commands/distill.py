@@ -306,10 +306,10 @@ def write_files(distilled: Distilled, folder: Path, source: str = "", **shown: A
 
 def check_mlflow() -> None:
     """Raises StudyError where MLflow cannot be used, before the time of a fit is spent."""
-    from smoothray.records.tracker import Tracker
+    from smoothray.records.connection import client_of, tracking_uri
 
     try:
-        Tracker("").reach()
+        client_of(tracking_uri())
     except ConnectionError as error:
         raise StudyError(str(error)) from None
 

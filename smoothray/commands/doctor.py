@@ -91,7 +91,8 @@ def _sources() -> Iterator[Finding]:
 
 def _mlflow() -> Finding:
     from smoothray.errors import SmoothrayError
-    from smoothray.records.tracker import reachable, shown, tracking_uri
+    from smoothray.records.connection import shown, tracking_uri
+    from smoothray.records.tracker import reachable
 
     try:
         reachable()

@@ -150,7 +150,8 @@ def _about(study: str, identity: Mapping[str, Any] | None) -> list[tuple[str, st
 
 
 def _log(name: str, label: str, folder: Path, files: tuple[Path, ...]) -> None:
-    from smoothray.records.tracker import Tracker, shown
+    from smoothray.records.connection import shown
+    from smoothray.records.tracker import Tracker
 
     tracker = Tracker(name)
     try:

@@ -16,12 +16,12 @@ from smoothray.commands.console import StudyProgress, say
 from smoothray.datasets import Dataset, expand, load_dataset
 from smoothray.errors import StudyError, did_you_mean, plural
 from smoothray.penalties import find_penalty
+from smoothray.records.connection import shown
 from smoothray.records.journal import journal_folder
 from smoothray.records.outline import COMMAND, typed
 from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import Record, as_frame, without_front
-from smoothray.records.tracker import shown
 from smoothray.search import Board, Score, Search
 from smoothray.study import Study
 from smoothray.study.plan import Key, jobs

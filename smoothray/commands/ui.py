@@ -9,7 +9,8 @@ import sys
 
 from smoothray.commands.console import say
 from smoothray.errors import StudyError
-from smoothray.records.tracker import pages, shown, there_is_a_database, tracking_uri
+from smoothray.records.connection import shown, there_is_a_database, tracking_uri
+from smoothray.records.tracker import pages
 
 SHOWN = 5
 """The studies, newest first, whose addresses are printed."""

@@ -15,12 +15,12 @@ from smoothray.distillation.guard import Guard
 from smoothray.distillation.trial import Array, Trial
 from smoothray.errors import StudentError
 from smoothray.formulas import Program, complexity, parse, round_constants, to_text, unscale
+from smoothray.formulas.compiled import Compiled
 from smoothray.formulas.fitting import Rows, loss_of
 from smoothray.formulas.rounding import round_values
 from smoothray.formulas.shortening import Shortened, shorten
 from smoothray.formulas.simplifying import simplify_constants
 from smoothray.formulas.skeleton import (
-    Compiled,
     Node,
     add_up,
     constant,

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from smoothray.formulas.skeleton import Compiled, Node, constants, with_constants
+from smoothray.formulas.compiled import Compiled
+from smoothray.formulas.skeleton import Node, constants, with_constants
 
 Array = NDArray[np.float64]
 ENOUGH = 1e-4

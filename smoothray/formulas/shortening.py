@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smoothray.errors import StudentError
+from smoothray.formulas.compiled import values_of
 from smoothray.formulas.fitting import Array, Rows, loss_of, refit
 from smoothray.formulas.skeleton import (
     Node,
@@ -27,7 +28,6 @@ from smoothray.formulas.skeleton import (
     raised,
     size,
     split_weight,
-    values_of,
 )
 
 NEAR = 1.15

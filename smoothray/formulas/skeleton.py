@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import sympy
-from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
 from smoothray.errors import StudentError
@@ -29,7 +28,6 @@ from smoothray.formulas.algebra import (
     power,
 )
 from smoothray.formulas.functions import ELEMENTARY, rebuild
-from smoothray.formulas.program import OPERATIONS, POWERS, Operation, Program
 
 Node = tuple[Any, ...]
 FUNCTIONS = {each.name: cls for cls, each in ELEMENTARY.items()}
@@ -76,7 +74,7 @@ def constants(node: Node) -> list[float]:
         return [node[1]]
     if node[0] == "x":
         return []
-    return [value for child in _children(node) for value in constants(child)]
+    return [value for child in children(node) for value in constants(child)]
 
 
 def with_constants(node: Node, values: Iterator[float]) -> Node:
@@ -90,7 +88,8 @@ def with_constants(node: Node, values: Iterator[float]) -> Node:
     return (node[0], *[with_constants(child, values) for child in node[1:]])
 
 
-def _children(node: Node) -> tuple[Node, ...]:
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes that it is made of; an exponent of "^" is none."""
     if node[0] in ("x", "c"):
         return ()
     return node[1:2] if node[0] == "^" else node[1:]
@@ -328,13 +327,13 @@ def from_sympy(expr: Expr, positions: Mapping[str, int]) -> Node:
             raise StudentError(f"the formula holds {expr}, which is no real number") from None
     if expr.is_Pow and expr.exp.is_Number and _fixed(float(expr.exp)):
         return raised(from_sympy(expr.base, positions), float(expr.exp))
-    head = _HEADS.get(expr.func) or NAMES.get(expr.func)
+    head = HEADS.get(expr.func) or NAMES.get(expr.func)
     if head is None:
         raise StudentError(f"the formula uses {expr.func.__name__}, which has no form here")
     return build(head, [from_sympy(argument, positions) for argument in expr.args])
 
 
-_HEADS: dict[type[Expr], str] = {
+HEADS: dict[type[Expr], str] = {
     sympy.Add: "+", sympy.Mul: "*", sympy.Pow: "pow", sympy.Max: "max", sympy.Min: "min",
 }  # fmt: skip
 
@@ -346,7 +345,7 @@ def to_sympy(node: Node, symbols: Sequence[Symbol]) -> Expr:
         return symbols[node[1]]
     if head == "c":
         return number(node[1])
-    parts = [to_sympy(child, symbols) for child in _children(node)]
+    parts = [to_sympy(child, symbols) for child in children(node)]
     if head == "^":
         return power(parts[0], exponent(node[2]))
     if head in ("+", "*"):
@@ -367,73 +366,3 @@ def substituted(node: Node, values: Mapping[int, Node]) -> Node:
     if node[0] == "^":
         return raised(substituted(node[1], values), node[2])
     return build(node[0], [substituted(child, values) for child in node[1:]])
-
-
-# Values and derivatives
-
-
-def _pow_backward(adjoint: Any, value: Any, args: list[Any]) -> list[Any]:
-    base, index = args
-    by_base = adjoint * (index * np.power(base, index - 1.0))
-    return [by_base, adjoint * np.where(value == 0.0, 0.0, value * np.log(base))]
-
-
-class Compiled(Program):
-    """A formula of these nodes ready to be evaluated; made once a structure, its constants are a vector."""
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)  # type: ignore[arg-type]
-
-    def with_values(self, values: Sequence[float] | NDArray[np.float64]) -> Compiled:
-        """Itself with other constants, in the order of `constants`."""
-        self.constants = dict(zip(self.constants, map(np.float64, values), strict=True))
-        return self
-
-    def _compile(self, node: Node) -> int:  # type: ignore[override]
-        if node[0] == "c":
-            return self._constant(np.float64(node[1]))
-        slot = self._slots.get(node)  # type: ignore[call-overload]
-        if slot is not None:
-            return int(slot)
-        before = len(self.constants)
-        if node[0] == "x":
-            slot = self._column(node[1])
-        else:
-            slot = self._step(_operation(node), [self._compile(c) for c in _children(node)])
-        if len(self.constants) == before:  # two constants that are equal now may differ later
-            self._slots[node] = slot  # type: ignore[index]
-        return slot
-
-
-def values_of(node: Node, X: NDArray[np.float64], known: dict[Node, Any]) -> Any:
-    """A formula's values on the rows of X (n, d), (n,) or a number; `known` keeps those of its parts."""
-    values = known.get(node)
-    if values is None:
-        if node[0] == "c":
-            return node[1]
-        if node[0] == "x":
-            values = X[:, node[1]]
-        else:
-            parts = [values_of(child, X, known) for child in _children(node)]
-            values = _operation(node).forward(parts)
-        known[node] = values
-    return values
-
-
-_POW = Operation(lambda args: np.power(args[0], args[1]), _pow_backward)
-_KNOWN = {
-    **{name: OPERATIONS[cls] for name, cls in FUNCTIONS.items()},
-    **{head: OPERATIONS[cls] for cls, head in _HEADS.items()},
-    "pow": _POW,
-}
-_FIXED = {float(index): operation for index, operation in POWERS.items()}
-
-
-def _operation(node: Node) -> Operation:
-    if node[0] != "^":
-        return _KNOWN[node[0]]
-    index = node[2]
-    return _FIXED.get(index) or Operation(
-        lambda args: np.power(args[0], index),
-        lambda adjoint, value, args: [adjoint * (index * np.power(args[0], index - 1.0))],
-    )

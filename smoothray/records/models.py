@@ -14,7 +14,8 @@ from sympy import Symbol
 from smoothray.datasets.encoding import Encoding, RawColumn
 from smoothray.distillation.saved import sources
 from smoothray.formulas import parse
-from smoothray.records.tracker import Tracker, artifact_location
+from smoothray.records.connection import artifact_location
+from smoothray.records.tracker import Tracker
 
 NAME = "formula"
 EXPERIMENT = "smoothray distill"

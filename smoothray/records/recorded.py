@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smoothray.errors import StudyError, did_you_mean
+from smoothray.records.connection import shown, tracking_uri
 from smoothray.records.journal import Journal
 from smoothray.records.schema import Record, with_all_fields
-from smoothray.records.tracker import Tracker, known_studies, shown, tracking_uri
+from smoothray.records.tracker import Tracker, known_studies
 from smoothray.study.plan import Key
 
 

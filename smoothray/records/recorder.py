@@ -11,11 +11,12 @@ import yaml
 
 from smoothray.errors import StudyError
 from smoothray.records.cells import Cell, by_cell
+from smoothray.records.connection import shown
 from smoothray.records.journal import Journal
 from smoothray.records.outline import best_cell
 from smoothray.records.recorded import Recorded
 from smoothray.records.schema import Record
-from smoothray.records.tracker import Tracker, shown
+from smoothray.records.tracker import Tracker
 from smoothray.study.plan import Arm, Key
 from smoothray.study.settings import EARLIER
 

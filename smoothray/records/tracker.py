@@ -1,15 +1,13 @@
 """MLflow: one experiment a study, a parent run per (data set, arm, student), a child run per trial.
 
-Beside models.py the only module that imports mlflow. Runs are written through the client in three calls each
-and carry no artifacts but the parents': `trials.parquet`, which is what resuming and the analysis read, and a
-picture of a front. What describes a parent (`records/outline.py`) is written at its end, off every trial's
-way.
+Runs are written through the client in three calls each and carry no artifacts but the parents':
+`trials.parquet`, which is what resuming and the analysis read, and a picture of a front. What describes a
+parent (`records/outline.py`) is written at its end, off every trial's way.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import re
@@ -18,15 +16,21 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
-from uuid import uuid4
 
 from smoothray.errors import StudyError
 from smoothray.records import outline
 from smoothray.records.cells import Cell, by_cell, cell_name, digest, parameters
+from smoothray.records.connection import (
+    artifact_location,
+    client_of,
+    database_file,
+    shown,
+    there_is_a_database,
+    tracking_uri,
+    unreachable,
+)
 from smoothray.records.schema import Record, read_parquet, write_parquet
 from smoothray.study.plan import Key
 
@@ -40,17 +44,6 @@ STOPPED = "smoothray.stopped"
 MODEL = "smoothray.model"
 TABLE_OF_RUNS = {"mlflow.experimentKind": "custom_model_development"}
 """Has MLflow's pages open on the runs, rather than on its tools for language models."""
-QUIET = {
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    # The recorder tries again by itself, and a study should not wait for a server that is away.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-}
-REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
-"""How MLflow's errors name HTTP's 401 and 403."""
 VIEW = "smoothray"
 COLUMNS = (
     *("params.dataset", "params.penalty", "params.strength", "params.student"),
@@ -74,20 +67,6 @@ METRICS = (
 )  # fmt: skip
 
 
-def tracking_uri() -> str:
-    """`$MLFLOW_TRACKING_URI`, or a database in the current folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-
-
-def shown(text: str) -> str:
-    """An address, or what tells of one, as it may be printed and kept: without its password.
-
-    >>> shown("postgresql://ada:secret@db.example/mlflow"), shown("sqlite:///mlflow.db")
-    ('postgresql://ada:…@db.example/mlflow', 'sqlite:///mlflow.db')
-    """
-    return re.sub(r"(?<=://)([^/@:\s]*):[^/\s]*@", r"\1:…@", text)
-
-
 class Tracker:
     """One study's place in MLflow."""
 
@@ -102,16 +81,14 @@ class Tracker:
         self._tables: dict[str, str] = {}
         self._decisions: list[dict[str, Any]] = []
 
-    def reach(self) -> None:
-        """Make sure that MLflow can be used, which makes its database where there is none.
+    def client(self) -> Any:
+        """MLflow's client; the first call makes the database where there is none.
 
         Raises StudyError for an address that MLflow does not take, ConnectionError where it is away.
         """
-        self._connect()
-
-    def client(self) -> Any:
-        """MLflow's client; raises as `reach`."""
-        return self._connect()
+        if self._client is None:
+            self._client = client_of(self.uri)
+        return self._client
 
     def open(self) -> bool:
         """Look for the study's experiment; False if there is none yet. Makes no database.
@@ -120,17 +97,17 @@ class Tracker:
         ConnectionError where MLflow cannot be reached now.
         """
         if self._client is None and not there_is_a_database(self.uri):
-            folder = _database(self.uri).parent
+            folder = database_file(self.uri).parent
             if not os.access(folder, os.W_OK):
                 raise StudyError(
                     f"MLflow cannot make the database '{shown(self.uri)}': no folder {folder} to write to"
                 )
             return False
-        client = self._connect()
+        client = self.client()
         try:
             experiment = client.get_experiment_by_name(self.study)
         except Exception as error:
-            raise _unreachable(self.uri, error) from None
+            raise unreachable(self.uri, error) from None
         if experiment is None:
             return False
         if experiment.lifecycle_stage != "active":
@@ -168,7 +145,7 @@ class Tracker:
     def create(self, identity: Mapping[str, Any]) -> None:
         """Create the study's experiment if there is none, and keep its identity there."""
         tag = json.dumps(identity, sort_keys=True)
-        self.reach()
+        self.client()
         if self._experiment is None and not self.open():
             tags = {IDENTITY: tag, **TABLE_OF_RUNS}
             place = artifact_location(self.uri, self.study)
@@ -305,34 +282,7 @@ class Tracker:
                 if other.info.run_name == name:
                     self._client.delete_run(other.info.run_id)
         except Exception as error:
-            raise _unreachable(self.uri, error) from None
-
-    def _connect(self) -> Any:
-        if self._client is None:
-            for name, value in QUIET.items():
-                os.environ.setdefault(name, value)
-            for name in ("alembic", "urllib3"):
-                logging.getLogger(name).setLevel(logging.ERROR)
-            from mlflow import MlflowClient
-            from mlflow.exceptions import MlflowException
-
-            scheme = self.uri.partition(":")[0]
-            if scheme in ("file", self.uri):
-                raise StudyError(
-                    f"MLFLOW_TRACKING_URI is '{shown(self.uri)}', a folder, which MLflow no longer takes; "
-                    "use a database such as sqlite:///mlflow.db, or a server's address"
-                )
-            try:
-                if not there_is_a_database(self.uri):
-                    _make_database(_database(self.uri))
-                self._client = MlflowClient(tracking_uri=self.uri)
-            except MlflowException as error:
-                raise StudyError(
-                    f"MLflow cannot use '{shown(self.uri)}': {error.message}"
-                ) from None
-            except Exception as error:
-                raise _unreachable(self.uri, error) from None
-        return self._client
+            raise unreachable(self.uri, error) from None
 
     def _search(self, condition: str) -> list[Any]:
         found: list[Any] = []
@@ -406,7 +356,7 @@ def pages() -> list[tuple[str, str]]:
 
     The columns are a view that MLflow keeps with the experiment, as its own button for sharing does.
     """
-    client = Tracker("")._connect()
+    client = client_of(tracking_uri())
     try:
         experiments = [e for e in client.search_experiments() if IDENTITY in e.tags]
         for experiment in experiments:
@@ -415,7 +365,7 @@ def pages() -> list[tuple[str, str]]:
                     experiment.experiment_id, f"mlflow.sharedViewState.{VIEW}", VIEW_STATE
                 )
     except Exception as error:
-        raise _unreachable(tracking_uri(), error) from None
+        raise unreachable(tracking_uri(), error) from None
     experiments.sort(key=lambda experiment: -experiment.last_update_time)
     return [
         (e.name, f"#/experiments/{e.experiment_id}/runs?viewStateShareKey={VIEW}")
@@ -428,7 +378,7 @@ def known_studies() -> list[str]:
     if not there_is_a_database(tracking_uri()):
         return []
     try:
-        experiments = Tracker("")._connect().search_experiments()
+        experiments = client_of(tracking_uri()).search_experiments()
     except Exception:
         return []
     return sorted(experiment.name for experiment in experiments if IDENTITY in experiment.tags)
@@ -439,52 +389,5 @@ def reachable() -> None:
     Tracker("smoothray-doctor").open()
 
 
-def there_is_a_database(uri: str) -> bool:
-    """Whether an address may hold runs: a server, or a file that exists. MLflow would make an empty one."""
-    if not uri.startswith("sqlite:///"):
-        return True
-    return _database(uri).exists()
-
-
-def artifact_location(uri: str, experiment: str) -> str | None:
-    """Where the files of a new experiment go: beside a database that is a file here, where MLflow by itself
-    would take the current folder; None where a server knows.
-    """
-    if not uri.startswith("sqlite:///"):
-        return None
-    name = re.sub(r"[^\w.-]+", "-", experiment)
-    return str(_database(uri).absolute().parent / "mlruns" / name)
-
-
-def _database(uri: str) -> Path:
-    """The file of an SQLite database."""
-    return Path(unquote(uri.removeprefix("sqlite:///")).partition("?")[0])
-
-
 def _is_number(value: Any) -> bool:
     return value is not None and math.isfinite(value)
-
-
-def _unreachable(uri: str, error: Exception) -> Exception:
-    first = shown(next(iter(str(error).splitlines()), type(error).__name__))
-    if uri.startswith("sqlite:"):
-        return StudyError(f"MLflow cannot open the database '{shown(uri)}': {first[:300]}")
-    if getattr(error, "error_code", None) in REFUSED:
-        return StudyError(
-            f"MLflow at {shown(uri)} refuses this user; give one as MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or in ~/.mlflow/credentials"
-        )
-    return ConnectionError(f"MLflow at {shown(uri)} does not answer: {first[:300]}")
-
-
-def _make_database(file: Path) -> None:
-    """An empty database, whole or not at all: one that was left half made could never be used."""
-    from mlflow import MlflowClient
-
-    draft = file.with_name(f"{file.name}.{uuid4().hex[:8]}.new")
-    try:
-        MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments()
-        with suppress(FileExistsError):  # another process was faster
-            os.link(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
