@@ -473,11 +473,18 @@ def report(
             "(trial), those that the study's file fixed (fixed), or lipschitz=0.1,jacobian=0.01."
         ),
     ] = "others",
+    rope: Annotated[
+        str,
+        typer.Option(
+            help="Up to which difference in R² arms are practically the same; 5% is that part of what "
+            "the baseline leaves unexplained."
+        ),
+    ] = "0.01",
 ) -> None:
     """Say what a study shows: a verdict, and a page with figures and tables."""
     from smoothray.commands.report import report as write
 
-    write(study, out, selection, strengths)
+    write(study, out, selection, strengths, rope)
 
 
 @app.command()

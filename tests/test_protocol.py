@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,29 @@ def test_a_trial_chooses_from_all_strengths_and_restarts():
     assert candidates(frame).droplevel([0, 2, 3, 4]).to_dict() == {
         "direct": 3, "none": 3, "jacobian": 3, "weight_decay": 3, "placebo": 1,
     }  # fmt: skip
+
+
+def test_tables_of_all_arms_are_of_equal_budgets():
+    frame = records(12, 10, restarts=4)
+    luck = np.random.default_rng(5).normal(0, 0.05, len(frame))
+    for name in ("student_r2_val", "student_r2_test"):
+        frame[name] += luck  # so the best of three is better than one, on test rows too
+    ev = evidence(frame, settings=replace(FAST, strengths="trial"))
+    assert "placebo" in set(ev.chosen["arm"]) and ev.chosen["restart"].max() == 3
+    assert "placebo" not in set(ev.even["arm"]) and ev.even["restart"].max() == 2
+    for table, names in (
+        (ev.ranks, ["arm"]),
+        (ev.iqm, ["arm"]),
+        (ev.pairwise, ["first", "second"]),
+    ):
+        named = set(table[names].to_numpy().ravel())
+        assert named == {"direct", "none", "jacobian", "weight_decay"}
+    assert not ev.pairwise["significant"].any()
+    single = summarise(frame[frame["dataset"].isin(["d00", "d01"])])
+    assert single.loc[single["penalty"] == "placebo", "better"].mean() == pytest.approx(
+        0.5, abs=0.2
+    )
+    assert evidence(records(6, 4), settings=FAST).even["arm"].nunique() == 5  # nothing by trial
 
 
 def test_drawn_strengths_are_chosen_by_trial_and_fixed_ones_are_named():

@@ -315,6 +315,16 @@ def test_fixed_strengths_stand_beside_the_chosen_ones(study):
     assert row["difference"].item() == pytest.approx(differences.median())
 
 
+def test_penalties_of_which_no_strength_is_fixed_are_left_out(tmp_path):
+    arms = (*ARMS, Arm("lipschitz", 0.1), Arm("lipschitz", 1.0))
+    records = loaded(explained(made_up(6, 3, arms=arms)), tmp_path)
+    found = find(records, None, replace(FEW, strengths="fixed", fixed={"jacobian": 0.01}), rules=())
+    assert "lipschitz" not in set(found.records["penalty"])
+    assert (found.evidence.chosen.query("penalty == 'jacobian'")["strength"] == 0.01).all()
+    assert "Note: lipschitz left out: no strength of it is fixed." in found.lines
+    assert len(found.fronts) and found.fronts["record"].isin(found.records.index).all()
+
+
 def test_penalties_without_a_fixed_strength_are_left_out_beside_and_refused_alone(tmp_path):
     arms = (*ARMS, Arm("lipschitz", 0.1), Arm("lipschitz", 1.0))
     records = loaded(explained(made_up(6, 3, arms=arms)), tmp_path).frame
@@ -521,6 +531,14 @@ def test_the_command_takes_a_parquet_file_and_leaves_mlflow_alone(main, place):
         ),
         (["good.parquet", "--strengths", "fixed"], "good has no 'fixed:' strengths"),
         (["good.parquet", "--strengths", "lipschitz=1"], "give one of jacobian's strengths"),
+        (
+            ["good.parquet", "--rope", "1%%"],
+            "--rope takes a difference in R² such as 0.01, or a part such",
+        ),
+        (
+            ["good.parquet", "--rope", "0"],
+            "--rope takes a difference in R² such as 0.01, or a part such",
+        ),
         (["good.parquet", "--out", "text.parquet"], "cannot write"),
         (["absent.yaml"], "absent.yaml"),
     ],

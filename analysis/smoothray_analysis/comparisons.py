@@ -75,7 +75,8 @@ class Comparisons:
     with its bootstrap interval, `lower`, `upper` their quartiles; p is the signed-rank test's, p_holm over
     the whole family, or over what stands outside of it; `probably_*` of the Bayesian test; `detectable`: the
     smallest effect that would have been found as the clearest of the family with a power of .8;
-    `surely_better`, `surely_worse`: data sets whose own verdict is that. `verdict`, in this order: "no
+    `above`, `below`: data sets that are better or worse by more than the region of practical equivalence;
+    `surely_better`, `surely_worse`: those whose own verdict is that. `verdict`, in this order: "no
     pairs"; "practically the same": interval within the region and sure to be; "better", "worse": significant;
     "unequal budgets" in their place where the better arm was chosen from more candidates; "power is small":
     so few data sets could have shown nothing; "no clear difference". "better" is fewer nodes.
@@ -223,8 +224,10 @@ def _over(mine: list[dict[str, Any]], endpoint: Endpoint, settings: Settings) ->
     d = usable["difference"].to_numpy(float)
     rope = settings.region(endpoint)
     low, high, likely, same = equivalence(d, rope, settings, endpoint.sign)
+    scaled = endpoint.sign * d
     if settings.rope_relative and endpoint.fraction:
         likely, same = equivalence(d / unexplained(usable), rope, settings, endpoint.sign)[2:]
+        scaled = scaled / unexplained(usable)
     test = signed_rank(d)
     part = usable["relative"].dropna()
     quartiles = np.quantile(d, [0.25, 0.75]) if len(d) >= FEW else [float("nan")] * 2
@@ -241,6 +244,8 @@ def _over(mine: list[dict[str, Any]], endpoint: Endpoint, settings: Settings) ->
         "nodes": _median(usable["nodes"]),
         "base_nodes": _median(usable["base_nodes"]),
         **win_tie_loss(endpoint.sign * d)._asdict(),
+        "above": int((scaled > rope).sum()),
+        "below": int((scaled < -rope).sum()),
         "p": test.p,
         "smallest_p": smallest_p(len(d)),
         "test_note": test.note,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from smoothray_analysis.arms import PLAIN
+from smoothray_analysis.arms import PLACEBO, PLAIN
 from smoothray_analysis.loading import Records
 from smoothray_analysis.selection import VISIBLE, Rule, choose_members
 
@@ -16,13 +16,14 @@ FRONT = (*VISIBLE[1:], "formula", "mathml", "r2_val", "r2_test", "fidelity_test"
 def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     """For each student and data set the best arm in its median trial, and those of PLAIN in the same trial.
 
-    chosen, arms: of `verdict.Evidence`. The best arm has the highest median validation R²; of its trials that
-    finished the one in the middle by test R² is taken (of an even number the lower).
+    chosen, arms: of `verdict.Evidence`. The best arm, the placebo aside, has the highest median validation
+    R²; of its trials that finished the one in the middle by test R² is taken (of an even number the lower).
 
     Returns student, dataset, arm, `best`, `arm_median` (the best arm's median test R²) and `record` (its
     index in `chosen`).
     """
     rows: list[dict[str, Any]] = []
+    arms = arms[arms["penalty"] != PLACEBO]
     good = chosen[(chosen["status"] == "ok") & chosen["formula"].notna()]
     by_arm = dict(iter(good.groupby(["student", "dataset", "arm"])))
     for (student, dataset), group in arms.groupby(["student", "dataset"]):

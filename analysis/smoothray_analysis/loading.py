@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,14 @@ class Records:
     files: tuple[Path, ...]
     kept: pd.DataFrame
     has_fronts: bool
+
+    def without(self, penalties: Collection[str], why: str) -> Records:
+        """The records of other penalties, with a warning that says why."""
+        here = ~self.frame["penalty"].isin(penalties)
+        frame, kept = (
+            part[here.to_numpy()].reset_index(drop=True) for part in (self.frame, self.kept)
+        )
+        return replace(self, frame=frame, kept=kept, warnings=(*self.warnings, why))
 
     def fronts(
         self, columns: Sequence[str] = SCORED, rows: Sequence[int] | None = None

@@ -163,11 +163,14 @@ def _line(row: dict[Any, Any], settings: Settings) -> str:
         f"{words}. Median difference in R² {plain_number(row['difference'])} "
         f"{_interval(row['low'], row['high'])}over {row['datasets']} data sets"
         f"{_percent(words, row['relative'], row['low'], row['high'], where)}: {_outcome(row)}, "
-        f"surely better on {row['surely_better']} and surely worse on {row['surely_worse']}; "
+        f"by more than {settings.rope:g}{of} on {row['above']} and {row['below']}, surely on "
+        f"{row['surely_better']} and {row['surely_worse']}; "
         f"{p_text(row['p_holm'])} after Holm; {row['nodes']:.0f} nodes against {row['base_nodes']:.0f}"
     )
     if row["verdict"] == "no clear difference" and np.isfinite(row["detectable"]):
-        text += f"; a difference of {row['detectable']:.2g} would have been found (power .8)"
+        text += (
+            f"; one of about {row['detectable']:.2g} would have been found (power .8, if normal)"
+        )
     return start + text + "."
 
 

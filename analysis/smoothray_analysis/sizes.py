@@ -18,7 +18,7 @@ MATCHED = Endpoint("matched", "R²", "student_r2_test")
 VOLUME = Endpoint("volume", "mean R² over sizes", AREA)
 COLUMNS = [
     "student", "arm", "base", "measure", "datasets", "difference", "low", "high", "wins", "ties", "losses",
-    "p", "p_holm",
+    "p", "p_holm", "verdict",
 ]  # fmt: skip
 
 
@@ -50,9 +50,8 @@ def front_area(
     records: pd.DataFrame, fronts: pd.DataFrame, aim: str, upto: int = UPTO
 ) -> pd.Series:
     """The hypervolume under a front in (size, test R²), as a mean: of the sizes 1 .. upto each counts the
-    test
-    R² of the formula of at most so many nodes with the smallest validation loss, at least 0, and 0 where
-    there is none. nan for failed records.
+    test R² of the formula of at most so many nodes with the smallest validation loss, at least 0, and 0
+    where there is none. nan for failed records.
     """
     seen = safe_members(fronts)
     loss = val_loss(seen, aim)

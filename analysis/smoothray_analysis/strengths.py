@@ -102,6 +102,33 @@ def at_chosen_strength(
     return first[(own == wanted) | (pd.isna(own) & pd.isna(wanted))]
 
 
+def at_equal_budgets(records: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+    """The records of `at_chosen_strength` for what sets many arms beside each other: where strengths are
+    chosen for each trial by itself, only arms that chose from as many candidates as the one with the most
+    strengths; an arm without strengths from no more restarts than that."""
+    if choice.rule != TRIAL:
+        return at_chosen_strength(records, choice)
+    records = completed(records)
+    arm = FAMILY[1:]
+    strengths = records.groupby(arm)["strength"].nunique()
+    counts = candidates(records)
+    searched = counts[strengths > 1]
+    most = int(searched.max() if len(searched) else counts.max())
+    even = counts[counts >= most].index
+    kept = pd.MultiIndex.from_frame(records[arm]).isin(even)
+    without = records["strength"].isna() | (
+        records.groupby(arm)["strength"].transform("nunique") == 1
+    )
+    return at_chosen_strength(records[kept & ~(without & (records["restart"] >= most))], choice)
+
+
+def unnamed(records: pd.DataFrame, fixed: Mapping[str, float]) -> list[str]:
+    """The penalties of several strengths of which `fixed` names none, if it names one of others."""
+    searched = sorted(map(str, _searched(completed(records))["penalty"].unique()))
+    left = [name for name in searched if name not in fixed]
+    return left if len(left) < len(searched) else []
+
+
 def choose_strengths(records: pd.DataFrame, choice: Choice | None = None) -> pd.DataFrame:
     """A row per FAMILY: `strength` (nan where there is none), and `score`, its median validation R².
 

@@ -21,7 +21,14 @@ from smoothray_analysis.statistics.over_datasets import (
     mean_ranks,
     wilcoxon_holm,
 )
-from smoothray_analysis.strengths import FAMILY, Choice, at_chosen_strength, choice_for
+from smoothray_analysis.strengths import (
+    FAMILY,
+    TRIAL,
+    Choice,
+    at_chosen_strength,
+    at_equal_budgets,
+    choice_for,
+)
 
 MOST_FAILED = 0.1
 """Of more failed trials than this a cell of unpaired tables stays empty: those that finished may be easy."""
@@ -37,7 +44,8 @@ class Evidence:
 
     rule: what chose the formulas. choice: how strengths were chosen. lines: the verdict in plain English, the
     most important first.
-    chosen: the records at their chosen strengths, with `arm`.
+    chosen: the records at their chosen strengths, with `arm`. even: those of arms that chose from as many
+    candidates (`strengths.at_equal_budgets`), which ranks, tests between all arms and shares of runs are of.
     arms: a row per student, data set and arm: strength, trials, failed, `iqm` and medians.
     endpoints: `comparisons.Comparisons.over_datasets`, all endpoints; over_datasets: those rows of the
     primary one, test R²; per_dataset, differences: as `comparisons` documents, of the primary one. scores: a
@@ -54,6 +62,7 @@ class Evidence:
     choice: Choice
     lines: tuple[str, ...]
     chosen: pd.DataFrame
+    even: pd.DataFrame
     arms: pd.DataFrame
     per_dataset: pd.DataFrame
     differences: pd.DataFrame
@@ -99,12 +108,14 @@ def evidence(
     chosen = at_chosen_strength(records, choice)
     compared = compare(records, settings, choice)
     table, over = (_primary(frame) for frame in (compared.per_dataset, compared.over_datasets))
-    whole, scores = _complete_trials(chosen)
+    even = chosen if choice.rule != TRIAL else at_equal_budgets(records, choice)
+    scores = _complete_trials(chosen)[1]
+    whole, even_scores = _complete_trials(even)
     failures = _failures(records)
-    good = chosen[chosen["status"].eq("ok") & chosen[SCORE].notna()]
-    ranks, tests, pairwise = _between_arms(scores, good, settings)
-    ranked = {(student, name) for student in scores.index.get_level_values("student").unique()
-              for name in complete(_used(scores.loc[student])).index}  # fmt: skip
+    good = even[even["status"].eq("ok") & even[SCORE].notna()]
+    ranks, tests, pairwise = _between_arms(even_scores, good, settings)
+    ranked = {(student, name) for student in even_scores.index.get_level_values("student").unique()
+              for name in complete(_used(even_scores.loc[student])).index}  # fmt: skip
     shared = whole.loc[
         [pair in ranked for pair in zip(whole["student"], whole["dataset"], strict=True)]
     ]
@@ -112,10 +123,10 @@ def evidence(
         records, table, compared.over_datasets, failures, settings, choice, warnings
     )
     return Evidence(
-        rule=name, settings=settings, choice=choice, lines=lines, chosen=chosen, arms=_arms(chosen),
-        per_dataset=table, differences=compared.differences, endpoints=compared.over_datasets,
-        over_datasets=over, scores=scores, ranks=ranks, friedman=tests, pairwise=pairwise,
-        iqm=_iqms(shared, settings), failures=failures,
+        rule=name, settings=settings, choice=choice, lines=lines, chosen=chosen, even=even,
+        arms=_arms(chosen), per_dataset=table, differences=compared.differences,
+        endpoints=compared.over_datasets, over_datasets=over, scores=scores, ranks=ranks,
+        friedman=tests, pairwise=pairwise, iqm=_iqms(shared, settings), failures=failures,
     )  # fmt: skip
 
 

@@ -21,13 +21,18 @@ from smoothray.study.study import load_study, study_file, study_name
 
 
 def report(
-    study: str, folder: Path | None = None, rule: str | None = None, strengths: str = "others"
+    study: str,
+    folder: Path | None = None,
+    rule: str | None = None,
+    strengths: str = "others",
+    rope: str = "0.01",
 ) -> Path:
     """Write a study's report, print its verdict and log it to the study's experiment; the page's path.
 
     study: a study's file or name, or a Parquet file of records, whose report goes to no experiment.
     strengths: how they are chosen, "others", "trial", "fixed", which are the study's, or as
-    "lipschitz=0.1,jacobian=0.01".
+    "lipschitz=0.1,jacobian=0.01". rope: the region of practical equivalence, in R² or as "5%" of what the
+    baseline leaves unexplained.
 
     Raises StudyError for anything that the user can mend, before anything is written.
     """
@@ -43,6 +48,7 @@ def report(
     from_file = study.endswith(".parquet")
     name = Path(study).stem if from_file else study_name(study)
     way, fixed = _strengths(strengths)
+    width, is_part = _region(rope)
     chosen_how = {"others": "", "trial": "per-trial"}.get(strengths, strengths.replace(",", "-"))
     parts = ["report", (rule or "").replace("<=", "-at-most-"), chosen_how]
     label = "-".join(filter(None, parts))
@@ -60,7 +66,8 @@ def report(
 
             fixed = fixed or _fixed(name, way, identity)
             written = write_report(
-                records, name, folder, rule=chosen, settings=Settings(strengths=way, fixed=fixed),
+                records, name, folder, rule=chosen,
+                settings=Settings(strengths=way, fixed=fixed, rope=width, rope_relative=is_part),
                 about=_about(study, identity), say=status.update,
             )  # fmt: skip
         except StrengthError as error:
@@ -95,6 +102,25 @@ def _strengths(text: str) -> tuple[str, dict[str, float]]:
                 f"not '{text}'"
             )
     return "fixed", fixed
+
+
+def _region(text: str) -> tuple[float, bool]:
+    """How wide the region of practical equivalence is, and whether it is a part of what is unexplained.
+
+    Raises StudyError.
+
+    >>> _region("0.02"), _region("5%")
+    ((0.02, False), (0.05, True))
+    """
+    try:
+        width = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        width = -1.0
+    if not 0 < width < 1:
+        raise StudyError(
+            f"--rope takes a difference in R² such as 0.01, or a part such as 5%, not '{text}'"
+        )
+    return width, text.endswith("%")
 
 
 def _fixed(name: str, way: str, identity: Mapping[str, Any] | None) -> dict[str, float]:

@@ -64,14 +64,17 @@ def _of_student(
 
     table, over = mine(ev.per_dataset), mine(ev.over_datasets)
     several = mine(ev.endpoints)
+    # A part of what each base leaves unexplained is another width on every data set.
+    rope = 0.0 if ev.settings.rope_relative else ev.settings.rope
+    grey = f"Grey: within ±{rope:g} R², practically the same. " if rope else ""
     if len(several) and several["datasets"].max() > 1:
         yield (
             "endpoints", "differences",
             "Every comparison over the data sets: the median of their median paired differences, its 95 % "
             f"bootstrap interval (thick) and the data sets' quartiles (thin; from {FEW} on). Filled: "
-            f"significant after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Beyond "
+            f"significant after Holm. {grey}Beyond "
             "dotted lines, if there are any, the axis is logarithmic. The direct fit has no teacher.",
-            partial(endpoint_plot, several, ev.settings.rope, look),
+            partial(endpoint_plot, several, rope, look),
         )  # fmt: skip
     for base in BASE_NAMES:
         if len(table) and len(part := table[table["base"] == base]):
@@ -80,9 +83,9 @@ def _of_student(
                 f"Differences from {BASE_NAMES[base]}: median of the paired differences over the trials, "
                 f"with a 95 % interval that allows for overlapping splits (from {FEW} pairs on); the last "
                 "line is the median over the data sets with its bootstrap interval. Filled: significant "
-                f"after Holm. Grey: within ±{ev.settings.rope:g} R², practically the same. Beyond dotted "
+                f"after Holm. {grey}Beyond dotted "
                 f"lines, if there are any, the axis is logarithmic. Arrows: more than {FAR:g} R² apart.",
-                partial(forest_plot, part, over[over["base"] == base], base, ev.settings.rope, look),
+                partial(forest_plot, part, over[over["base"] == base], base, rope, look),
             )  # fmt: skip
     scores = ev.scores[ev.scores.index.get_level_values("student") == student].droplevel("student")
     if _ordered(scores).shape[1] > 1:

@@ -21,6 +21,8 @@ from smoothray_analysis.runs import catastrophes, profiles
 from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
 from smoothray_analysis.sensitivity import RULES, over_ropes, sensitivity, sensitivity_lines
 from smoothray_analysis.sizes import at_matched_sizes
+from smoothray_analysis.strengths import FIXED, unnamed
+from smoothray_analysis.text import and_list
 from smoothray_analysis.verdict import Evidence, evidence
 
 MEMBERS = tuple(dict.fromkeys([*VISIBLE[1:], *TAKEN]))
@@ -73,6 +75,8 @@ def find(
     rule: what chooses formulas from the fronts; None for the recorded choice. rules: what the verdict is
     compared under. say: is told what is being done.
     """
+    if settings.strengths == FIXED and (left := unnamed(records.frame, settings.fixed)):
+        records = records.without(left, f"{and_list(left)} left out: no strength of it is fixed")
     say("reading the fronts")
     # Without fronts there is nothing to choose from anew, at other sizes neither.
     members = records.fronts(MEMBERS) if records.has_fronts or rule is not None else pd.DataFrame()
@@ -100,7 +104,7 @@ def find(
     drawn = (settings.resamples, settings.seed)
     goes_with = associations(first)
     goes_with_over = associations_over(goes_with, settings.alpha, *drawn)
-    kinds = moderators(ev.chosen)
+    kinds = moderators(ev.even)
     kinds_over = moderations(kinds, settings.alpha, *drawn)
     reasons = [*mechanism_lines(curves), *association_lines(goes_with_over)]
     trials = median_trials(ev.chosen, ev.arms)
@@ -118,7 +122,7 @@ def find(
         sizes=sizes, curves=curves,
         over_strengths=over_strengths(curves), associations=goes_with,
         associations_over=goes_with_over, moderators=kinds, moderations=kinds_over,
-        profiles=profiles(ev.chosen, *drawn), catastrophes=catastrophes(ev.chosen, *drawn),
+        profiles=profiles(ev.even, *drawn), catastrophes=catastrophes(ev.even, *drawn),
         fronts=fronts, formulas=formulas, srbench=beside_srbench(ev.arms),
         mechanism=(*reasons, *moderation_lines(kinds, kinds_over)),
     )  # fmt: skip

@@ -176,7 +176,7 @@ def detectable(differences: ArrayLike, alpha: float, power: float = 0.8) -> floa
         return 0.0
     limit = float(t.ppf(1 - alpha / 2, n - 1))
 
-    def missed(effect: float) -> float:
+    def found(effect: float) -> float:
         return float(nct.sf(limit, n - 1, effect * np.sqrt(3 / np.pi * n))) - power
 
-    return scatter * float(brentq(missed, 1e-6, 100.0))
+    return scatter * float(brentq(found, 1e-6, 100.0))
