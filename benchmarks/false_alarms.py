@@ -6,17 +6,23 @@ are alike: a candidate (a penalty's strength, or a baseline's restart) differs f
 which is of two kinds:
 
     rows  noise columns of its own, the same in all trials of a data set: what they happen to explain is
-    shared
-          by all of its trials, validation rows of the one being test rows of the other
+          shared by all of its trials, validation rows of the one being test rows of the other
     luck  columns that a fit drops by chance: its quality is shared by its validation and its test rows
     both  both
 
 Printed is the part of the studies in which anything is called better where nothing is, for each way of
 choosing strengths, and with an effect planted at one strength of one penalty how often that is found.
 
-    python benchmarks/false_alarms.py [--studies 300] [--kinds rows luck both] [--effects 0 0.01] [--out FILE]
+    python benchmarks/false_alarms.py [--studies 300] [--kinds rows luck both] [--effects 0 0.01] [--noise 2]
+        [--out FILE]
 
-Studies are added to the CSV file one by one; started again, it goes on.
+With more noise columns (--noise 8) the choice by a data set's own trials (own), which reports do not have,
+must be seen to fail. Studies are added to the CSV file one by one; started again, it goes on.
+
+    python benchmarks/false_alarms.py --same 500
+
+How often arms are called practically the same that are not: the differences of 20 data sets, whose median is
+at the edge of what counts as the same, scattered by a normal or a heavy-tailed distribution.
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from smoothray_analysis.comparisons import Settings
+from smoothray_analysis.comparisons import Settings, equivalence
 from smoothray_analysis.verdict import evidence
 
 from smoothray.datasets import expand, load_dataset
@@ -39,7 +45,7 @@ SMOOTH, STRENGTHS = ("jacobian", "lipschitz"), (0.001, 0.01, 0.03, 0.1, 0.3)
 PLANTED = (SMOOTH[0], STRENGTHS[2])
 FIXED = dict.fromkeys((*SMOOTH, "weight_decay"), STRENGTHS[2])
 NOISE = 2
-"""Noise columns of a candidate."""
+"""Noise columns of a candidate, if no others are asked for."""
 KEPT = 0.8
 """The part of the columns that a fit keeps, where it may drop some."""
 ROWS, COLUMNS = 160, 8
@@ -71,12 +77,18 @@ def candidates(restarts: int = len(STRENGTHS)) -> pd.DataFrame:
 
 
 def fits(
-    X: Array, y: Array, count: int, trials: int, kind: str, rng: np.random.Generator
+    X: Array,
+    y: Array,
+    count: int,
+    trials: int,
+    kind: str,
+    rng: np.random.Generator,
+    columns: int = NOISE,
 ) -> tuple[pd.DataFrame, int, int]:
     """Scores of `count` candidates in each trial of one data set, a row a trial and candidate; rows of train
     and test."""
     n = len(y)
-    noise = NOISE if kind in ("rows", "both") else 0
+    noise = columns if kind in ("rows", "both") else 0
     design = np.concatenate(
         [np.broadcast_to(np.c_[np.ones(n), X], (count, n, X.shape[1] + 1)),
          rng.normal(size=(count, n, noise))], axis=2,
@@ -133,6 +145,7 @@ def study(
     kind: str,
     rng: np.random.Generator,
     restarts: int = len(STRENGTHS),
+    noise: int = NOISE,
 ) -> pd.DataFrame:
     """The records of one simulated study, without its fronts."""
     arms = candidates(restarts)
@@ -143,7 +156,7 @@ def study(
         own, target = X[np.ix_(rows, columns)], y[rows]
         own = (own - own.mean(0)) / np.maximum(own.std(0), 1e-9)
         target = (target - target.mean()) / target.std()
-        scores, n_train, n_test = fits(own, target, len(arms), trials, kind, rng)
+        scores, n_train, n_test = fits(own, target, len(arms), trials, kind, rng, noise)
         parts.append(
             scores.merge(arms, left_on="candidate", right_index=True)
             .assign(dataset=name, n_train=n_train, n_test=n_test)
@@ -197,6 +210,24 @@ def found(records: pd.DataFrame, rule: str) -> Found:
     )
 
 
+SCATTER = {
+    "normal": lambda rng: rng.normal(size=20),
+    "t with 3 degrees of freedom": lambda rng: rng.standard_t(3, 20),
+}
+
+
+def called_the_same(studies: int, scatter: float, kind: str, seed: int = 0) -> float:
+    """The share of comparisons over 20 data sets that are called practically the same, although the median
+    difference is as large as the region of practical equivalence. kind: of SCATTER, which is the
+    differences'."""
+    settings, rng = Settings(), np.random.default_rng(seed)
+    calls = [
+        equivalence(settings.rope + scatter * SCATTER[kind](rng), settings.rope, settings)[3]
+        for _ in range(studies)
+    ]
+    return float(np.mean(calls))
+
+
 def tables() -> list[tuple[str, Array, Array]]:
     """The 20 data sets: name, columns and target."""
     loaded = [load_dataset(spec) for spec in expand("pmlb20")]
@@ -210,8 +241,18 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--rules", nargs="+", default=RULES, choices=RULES)
     parser.add_argument("--effects", type=float, nargs="+", default=[0.0, 0.01])
+    parser.add_argument("--noise", type=int, default=NOISE)
+    parser.add_argument(
+        "--same", type=int, help="so many comparisons at the region's edge, and no studies"
+    )
     parser.add_argument("--out", type=Path, default=Path("false_alarms.csv"))
     options = parser.parse_args()
+    if options.same:
+        for kind in SCATTER:
+            for scatter in (0.001, 0.003, 0.01, 0.03):
+                share = called_the_same(options.same, scatter, kind)
+                print(f"scatter {scatter:g}, {kind}: {100 * share:.1f} % called the same")
+        return
     data = tables()
     key = ["kind", "trials", "effect", "rule", "number"]
     head = [*key, *Found._fields]
@@ -231,7 +272,7 @@ def main() -> None:
             if not left:
                 continue
             rng = np.random.default_rng([number, KINDS.index(kind)])
-            records = study(data, options.trials, kind, rng)
+            records = study(data, options.trials, kind, rng, noise=options.noise)
             for row in left:
                 result = found(planted(records, row[2]), row[3])
                 with options.out.open("a", newline="") as file:
