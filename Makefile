@@ -22,7 +22,7 @@ test: $(VENV)/.installed-test
 	$(TESTS) -m "not slow"
 
 test-all: $(VENV)/.installed-test  # with the slow ones, of whole studies and clusters
-	$(BIN)/pytest -m pysr tests/test_students.py  # Julia and torch cannot share a process
+	$(BIN)/pytest -m pysr tests/test_students.py tests/test_live.py  # Julia and torch cannot share a process
 	$(TESTS)
 
 faults: $(VENV)/.installed-test  # half an hour

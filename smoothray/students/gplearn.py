@@ -29,8 +29,8 @@ class GplearnStudent(Student):
     vocabulary = FUNCTIONS
     budgets = {
         "quick": {"population_size": 150, "generations": 12},
-        "standard": {"population_size": 400, "generations": 20},
-        "thorough": {"population_size": 1500, "generations": 32},
+        "standard": {"population_size": 400, "generations": 30},
+        "thorough": {"population_size": 1500, "generations": 46},
     }
     tournament = 7
     least = {"population_size": tournament}

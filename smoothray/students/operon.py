@@ -35,8 +35,8 @@ class OperonStudent(Student):
     least = {"population_size": 5, "optimizer_iterations": 0}  # so many compete in a tournament
     budgets = {
         "quick": {"population_size": 300, "generations": 60, "optimizer_iterations": 1},
-        "standard": {"population_size": 600, "generations": 100, "optimizer_iterations": 1},
-        "thorough": {"population_size": 1200, "generations": 300, "optimizer_iterations": 1},
+        "standard": {"population_size": 600, "generations": 170, "optimizer_iterations": 1},
+        "thorough": {"population_size": 1200, "generations": 500, "optimizer_iterations": 1},
     }
 
     def warm_up(self) -> None:
