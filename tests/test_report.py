@@ -22,7 +22,7 @@ from smoothray_analysis.narrative import one_or_all
 from smoothray_analysis.plots import forest_plot, heat_plot, strength_plot
 from smoothray_analysis.plots.ranks import _cliques
 from smoothray_analysis.plots.style import looks
-from smoothray_analysis.published import SYMBOLIC, beside_srbench, srbench
+from smoothray_analysis.published import SYMBOLIC, at_published_sizes, beside_srbench, srbench
 from smoothray_analysis.report import write_report
 from smoothray_analysis.report.findings import find
 from smoothray_analysis.report.mathml import breakable
@@ -362,6 +362,33 @@ def test_srbenchs_medians_stand_beside_ours():
     assert table.loc[("SRBench", "best symbolic"), "r2"] == best.max()
     assert table.loc[("SRBench", "best symbolic"), "detail"] == best.idxmax()
     assert beside_srbench(strange).empty
+
+
+def test_formulas_of_srbenchs_sizes_stand_beside_its_own():
+    theirs = srbench().query("algorithm == 'gplearn'").set_index("dataset")
+    place = "230_machine_cpu"
+    size = theirs.loc[place, "model_size"]
+    chosen = pd.DataFrame(
+        {
+            "student": "operon", "dataset": place, "status": ["ok", "ok", "failed", "ok"],
+            "penalty": ["none", "none", "none", "placebo"], "arm": ["none", "none", "none", "placebo"],
+        }
+    )  # fmt: skip
+    fronts = pd.DataFrame(
+        {
+            "record": [0, 0, 0, 1, 2, 3], "complexity_standard": [3, size, size + 1, size, 3, 3],
+            "val_loss_fidelity": [0.5, 0.3, 0.1, 0.4, 0.1, 0.1], "val_loss_accuracy": 9.0,
+            "r2_test": [0.2, 0.5, 0.9, 0.7, 1.0, 1.0],
+        }
+    )  # fmt: skip
+    table = at_published_sizes(chosen, fronts, "fidelity").set_index("method")
+    assert set(table["arm"]) == {"none"} and set(table.index) <= set(SYMBOLIC)
+    row = table.loc["gplearn"]
+    assert row["r2"] == pytest.approx(0.6)  # of the two trials that finished, each at most so long
+    assert (row["datasets"], row["size"]) == (1, size)
+    assert row["published"] == theirs.loc[place, "r2_test"] and row["above"] == int(
+        row["published"] < 0.6
+    )
 
 
 # --- plots

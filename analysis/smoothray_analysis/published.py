@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from smoothray_analysis.arms import NOT_SMOOTH
+from smoothray_analysis.arms import NOT_SMOOTH, PLAIN
+from smoothray_analysis.selection import safe_members, val_loss
 
 SYMBOLIC = (
     "AFP", "AFP_FE", "AIFeynman", "BSR", "DSR", "EPLEX", "FEAT", "FFX", "GP-GOMEA", "ITEA",
@@ -70,6 +72,44 @@ def beside_srbench(arms: pd.DataFrame) -> pd.DataFrame:
                 (student, dataset, "SRBench", method, detail, row["r2_test"], row["model_size"])
             )
     return pd.DataFrame(rows, columns=columns)
+
+
+def at_published_sizes(chosen: pd.DataFrame, fronts: pd.DataFrame, aim: str) -> pd.DataFrame:
+    """Our formulas at the sizes of SRBench's symbolic methods: of each trial's front the member with the
+    smallest validation loss among those of at most so many nodes as the method's median on the data set.
+
+    chosen: of `verdict.Evidence`; arms that are no baselines and no smooth ones are left out. fronts:
+    `Records.fronts()`, with sizes on the standard scale; aim: "accuracy" or "fidelity". Returns a row a
+    student, method and arm: `datasets`, `size` and `published`, medians of what was published, `r2`, the
+    median over the data sets of our median over the trials, and `above`: on how many data sets it is higher.
+    A data set on which no formula of ours is so short is left out.
+    """
+    published = srbench().query("algorithm in @SYMBOLIC")
+    ours = chosen[chosen["dataset"].isin(set(published["dataset"])) & (chosen["status"] == "ok")]
+    ours = ours[~ours["penalty"].isin(set(NOT_SMOOTH) - set(PLAIN))]
+    seen = safe_members(fronts)
+    seen = seen.assign(loss=val_loss(seen, aim))[
+        ["record", "complexity_standard", "r2_test", "loss"]
+    ]
+    seen = seen[np.isfinite(seen["loss"])].join(
+        ours[["student", "dataset", "arm"]], on="record", how="inner"
+    )
+    seen = seen.sort_values(["record", "loss", "complexity_standard"], kind="stable")
+    tables = []
+    for method, theirs in published.groupby("algorithm"):
+        theirs = theirs.set_index("dataset")
+        short = seen[seen["complexity_standard"] <= seen["dataset"].map(theirs["model_size"])]
+        best = short.drop_duplicates("record")
+        middle = best.groupby(["student", "arm", "dataset"])["r2_test"].median().reset_index()
+        both = middle.join(theirs[["r2_test", "model_size"]].add_suffix("_published"), on="dataset")
+        both["above"] = both["r2_test"] > both["r2_test_published"]
+        groups = both.groupby(["student", "arm"])
+        table = groups.agg(datasets=("dataset", "size"), size=("model_size_published", "median"),
+                           published=("r2_test_published", "median"), r2=("r2_test", "median"),
+                           above=("above", "sum"))  # fmt: skip
+        tables.append(table.reset_index().assign(method=method))
+    columns = ["student", "method", "arm", "datasets", "size", "published", "r2", "above"]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def _size(row: Mapping[Any, Any]) -> float:

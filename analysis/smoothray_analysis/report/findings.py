@@ -16,7 +16,7 @@ from smoothray_analysis.loading import Records
 from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
 from smoothray_analysis.moderators import moderation_lines, moderations, moderators
 from smoothray_analysis.narrative import comparison_lines, one_or_all
-from smoothray_analysis.published import beside_srbench
+from smoothray_analysis.published import at_published_sizes, beside_srbench
 from smoothray_analysis.runs import catastrophes, profiles
 from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
 from smoothray_analysis.sensitivity import RULES, over_ropes, sensitivity, sensitivity_lines
@@ -38,7 +38,7 @@ class Findings:
     sensitivity, ropes: of `sensitivity`. sizes: of `sizes.at_matched_sizes`. curves, over_strengths: of
     `mechanism`; associations, associations_over, moderators, moderations: of the modules `associations` and
     `moderators`; mechanism: their lines. profiles, catastrophes: of `runs`. fronts, formulas: of `formulas`.
-    srbench: of `published`.
+    srbench, srbench_sizes: of `published`.
     """
 
     records: pd.DataFrame
@@ -60,6 +60,7 @@ class Findings:
     fronts: pd.DataFrame
     formulas: pd.DataFrame
     srbench: pd.DataFrame
+    srbench_sizes: pd.DataFrame
     mechanism: tuple[str, ...]
 
 
@@ -89,14 +90,14 @@ def find(
     say("comparing ways of choosing")
     # The report's own rule is not tried again, if all formulas were chosen by it.
     others = [name for name in rules if name != ev.rule and records.has_fronts]
-    other = sizes = pd.DataFrame()
+    other = sizes = published = pd.DataFrame()
     if len(results):
         other = sensitivity(records.frame, frame, members, others, settings)
     if len(results) and records.has_fronts:
-        aim = rule.aim if rule is not None else ev.rule
-        sizes = at_matched_sizes(
-            frame, members, "fidelity" if "fidelity" in aim else "accuracy", settings
-        )
+        named = rule.aim if rule is not None else ev.rule
+        aim = "fidelity" if "fidelity" in named else "accuracy"
+        sizes = at_matched_sizes(frame, members, aim, settings)
+        published = at_published_sizes(ev.chosen, members, aim)
     say("looking for reasons")
     # Restarts are candidates to choose from; what a strength does is asked of the first of each arm.
     first = frame[frame["restart"] == 0]
@@ -123,6 +124,6 @@ def find(
         over_strengths=over_strengths(curves), associations=goes_with,
         associations_over=goes_with_over, moderators=kinds, moderations=kinds_over,
         profiles=profiles(ev.even, *drawn), catastrophes=catastrophes(ev.even, *drawn),
-        fronts=fronts, formulas=formulas, srbench=beside_srbench(ev.arms),
+        fronts=fronts, formulas=formulas, srbench=beside_srbench(ev.arms), srbench_sizes=published,
         mechanism=(*reasons, *moderation_lines(kinds, kinds_over)),
     )  # fmt: skip

@@ -206,6 +206,19 @@ def tables(findings: Findings) -> dict[str, Table]:
             {"R²": number("r2"), "size": number("size", 0)},
         ),
         _table(
+            "srbench_sizes",
+            "Our formulas at the sizes of SRBench's symbolic methods: of at most so many nodes, on the "
+            "standard scale, as the method's published median on the data set; medians over the data sets, "
+            "and on how many of them ours is higher. Not more than max_size nodes of ours in the data's own "
+            "units, whatever theirs.",
+            findings.srbench_sizes,
+            {"SRBench": text("method"), **student, "here": text("arm")},
+            {
+                "data sets": whole("datasets"), "nodes": number("size", 0),
+                "R² published": number("published"), "R² here": number("r2"), "higher": whole("above"),
+            },
+        ),
+        _table(
             "formulas",
             "The best arm's formula, from its median trial.",
             findings.formulas.drop(columns="mathml"),
