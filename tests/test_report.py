@@ -503,7 +503,7 @@ def test_the_command_prints_the_verdict_and_logs_the_report(main, place):
     names = {item.path for item in client.list_artifacts(runs[0].info.run_id)}
     assert names == {"report.html", "verdict.txt", "figures", "tables"}
     inside = {item.path for item in client.list_artifacts(runs[0].info.run_id, "figures")}
-    assert "figures/ranks.svg" in inside
+    assert "figures/endpoints.svg" in inside
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -47,11 +47,13 @@ def make_outputs(trial: Trial, augments: tuple[int, ...] = (2,)) -> TeacherOutpu
 class Fixed:
     """A student that has its front ready and notes what it was given."""
 
+    max_size = 30
+
     def __init__(self, *front: Candidate) -> None:
         self.front = list(front)
         self.calls: list[tuple] = []
 
-    def fit(self, X, y, names, seed):
+    def fit(self, X, y, names, seed, largest=None):
         self.calls.append((np.array(X), np.array(y), tuple(names), seed))
         return self.front
 

@@ -75,7 +75,7 @@ def test_outside_the_project_an_unpacked_wheel_finds_its_studies(wheel, tmp_path
     ]
     refused = outside(*COMMAND, "run", "quickstrat")
     assert refused.returncode == 2
-    assert "did you mean 'quickstart'? Known by name are penalty_search, " in refused.stderr
+    assert "did you mean 'quickstart'? Known by name are little_noise, " in refused.stderr
 
 
 def test_a_study_is_looked_for_here_first(tmp_path, monkeypatch):
@@ -95,7 +95,9 @@ def test_a_study_is_looked_for_here_first(tmp_path, monkeypatch):
 
 def test_an_unknown_study_is_told_what_there_is(tmp_path, monkeypatch, main: Command):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StudyError, match=r"No such file or directory\. Known by name are penalty"):
+    with pytest.raises(
+        StudyError, match=r"No such file or directory\. Known by name are little_noise"
+    ):
         load_study("???")
     for command in ("run", "plan", "status"):
         ended = main(command, "pmlb2O")

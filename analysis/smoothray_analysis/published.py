@@ -82,11 +82,15 @@ def at_published_sizes(chosen: pd.DataFrame, fronts: pd.DataFrame, aim: str) -> 
     `Records.fronts()`, with sizes on the standard scale; aim: "accuracy" or "fidelity". Returns a row a
     student, method and arm: `datasets`, `size` and `published`, medians of what was published, `r2`, the
     median over the data sets of our median over the trials, and `above`: on how many data sets it is higher.
-    A data set on which no formula of ours is so short is left out.
+    A data set on which no formula of ours is so short is left out. Empty where the study has none of the data
+    sets.
     """
+    columns = ["student", "method", "arm", "datasets", "size", "published", "r2", "above"]
     published = srbench().query("algorithm in @SYMBOLIC")
     ours = chosen[chosen["dataset"].isin(set(published["dataset"])) & (chosen["status"] == "ok")]
     ours = ours[~ours["penalty"].isin(set(NOT_SMOOTH) - set(PLAIN))]
+    if ours.empty:
+        return pd.DataFrame(columns=columns)
     seen = safe_members(fronts)
     seen = seen.assign(loss=val_loss(seen, aim))[
         ["record", "complexity_standard", "r2_test", "loss"]
@@ -108,7 +112,6 @@ def at_published_sizes(chosen: pd.DataFrame, fronts: pd.DataFrame, aim: str) -> 
                            published=("r2_test_published", "median"), r2=("r2_test", "median"),
                            above=("above", "sum"))  # fmt: skip
         tables.append(table.reset_index().assign(method=method))
-    columns = ["student", "method", "arm", "datasets", "size", "published", "r2", "above"]
     return pd.concat(tables, ignore_index=True)[columns]
 
 
