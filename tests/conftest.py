@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,35 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 def clean_environment() -> dict[str, str]:
     """The environment without what would lead a study out of its folder."""
     return {name: value for name, value in os.environ.items() if name not in OURS}
+
+
+def interrupted(
+    command: Sequence[str], folder: Path, seen: str, seconds: float = 240
+) -> tuple[int, str, str]:
+    """A command that is ended by Ctrl-C, which reaches all processes of its terminal, once its progress has
+    this: its exit status, what it printed, and what it said."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+        # Where these tests are a shell's background job, Ctrl-C is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    watchdog = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
+    watchdog.start()
+    try:
+        said = ""
+        while not re.search(seen, said):
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        os.killpg(process.pid, signal.SIGINT)
+        printed, more = process.communicate()
+    finally:
+        watchdog.cancel()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "Traceback" not in said + more
+    return process.returncode, printed, said + more
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,7 @@ import os
 import pickle
 import re
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Command, clean_environment
+from conftest import Command, interrupted
 from sklearn.base import clone
 
 from smoothray import SymbolicDistiller
@@ -398,37 +396,17 @@ main()
 """
 
 
-def interrupted(file: Path, seen: str, *options: object) -> tuple[int, str, str]:
-    """A `distill` that is ended by Ctrl-C, which reaches all processes of its terminal, once its progress has
-    this: its exit status, what it printed, and what it said."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", TALKATIVE, "distill", "mine.csv", "--target", "y", "--penalty", "none",
-         "--out", "out", *map(str, options)],
-        cwd=file.parent, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-        # Where these tests are a shell's background job, Ctrl-C is ignored, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    watchdog = threading.Timer(240, os.killpg, (process.pid, signal.SIGKILL))
-    watchdog.start()
-    try:
-        said = ""
-        while not re.search(seen, said):
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        os.killpg(process.pid, signal.SIGINT)
-        printed, more = process.communicate()
-    finally:
-        watchdog.cancel()
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert "Traceback" not in said + more
-    return process.returncode, printed, said + more
+def stopped(file: Path, seen: str, *options: object) -> tuple[int, str, str]:
+    """A `distill` that is ended by Ctrl-C, as `interrupted`."""
+    command = [
+        sys.executable, "-c", TALKATIVE, "distill", "mine.csv", "--target", "y", "--penalty", "none",
+        "--out", "out", *map(str, options),
+    ]  # fmt: skip
+    return interrupted(command, file.parent, seen)
 
 
 def test_ctrl_c_writes_what_there_is(file):
-    code, printed, said = interrupted(file, "best R² on validation rows", "--minutes", 60)
+    code, printed, said = stopped(file, "best R² on validation rows", "--minutes", 60)
     assert code == 130, said
     assert re.search(r"with \d+ nodes(?: \(.*\))?; \d+ fits? done, 29:\d\d left", said)
     assert re.search(r"the search was stopped after \d+ of 1800 s and \d+ fits?", said)
@@ -442,7 +420,7 @@ def test_ctrl_c_writes_what_there_is(file):
 def test_ctrl_c_among_the_repeats_leaves_them_out(file):
     """Of two splits, whose searches were to take the same seconds."""
     both = r"rows [^\n]* nodes, [^\n]* nodes; "
-    code, printed, said = interrupted(file, both, "--minutes", 0.3, "--repeats", 3)
+    code, printed, said = stopped(file, both, "--minutes", 0.3, "--repeats", 3)
     assert code == 130, said
     assert "Stopped before the repeats were done: they are left out." in said
     assert "the search was stopped" not in said

@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import COMMAND, Command, clean_environment
+from conftest import COMMAND, Command, clean_environment, interrupted
 
 from smoothray.students import STUDENTS
 
@@ -138,26 +136,11 @@ def test_ctrl_c_ends_a_search_with_what_it_has_and_nothing_of_the_program_is_rea
     pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": X[:, 0] * X[:, 1] + X[:, 0] ** 3}).to_csv(
         tmp_path / "mine.csv", index=False
     )
-    process = subprocess.Popen(
-        [*COMMAND, "distill", "mine.csv", "--target", "y", "--penalty", "none", "--student", STUDENT,
-         "--minutes", "30", "--out", "out"],
-        cwd=tmp_path, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    watchdog = threading.Timer(900, os.killpg, (process.pid, signal.SIGKILL))
-    watchdog.start()
-    try:
-        said = ""
-        while "best R² on validation rows" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        os.killpg(process.pid, signal.SIGINT)
-        printed, more = process.communicate()
-    finally:
-        watchdog.cancel()
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 130, said + more
+    command = [
+        *COMMAND, "distill", "mine.csv", "--target", "y", "--penalty", "none", "--student", STUDENT,
+        "--minutes", "30", "--out", "out",
+    ]  # fmt: skip
+    code, printed, said = interrupted(command, tmp_path, "best R² on validation rows", 900)
+    assert code == 130, said
     assert (tmp_path / "out" / "result.json").exists() and "nodes" in printed
-    assert not NOISE.search(printed + said + more), said + more
+    assert not NOISE.search(printed + said), said
