@@ -435,24 +435,43 @@ def export(
     study: Annotated[str, typer.Argument(help="The study's file or its name.")],
     file: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
     fronts: Annotated[
-        bool, typer.Option(help="With all formulas of each fit, or with the chosen one alone.")
-    ] = True,
+        str,
+        typer.Option(
+            help="Of the other formulas of each fit: all, their scores alone (scores), which a report can "
+            "choose from, or nothing (none)."
+        ),
+    ] = "all",
 ) -> None:
     """Write a study's records to one Parquet file, a row a trial."""
     from smoothray.commands.console import say
     from smoothray.records.recorded import require_study
-    from smoothray.records.schema import write_parquet
+    from smoothray.records.schema import FRONTS, write_parquet
     from smoothray.study.study import study_name
 
+    if fronts not in FRONTS:
+        raise StudyError(f"--fronts takes {', '.join(FRONTS)}, not '{fronts}'")
     if file.suffix != ".parquet":
         raise StudyError(f"{file} must end in .parquet")
     name = study_name(study)
     recorded = require_study(name, say)
     try:
-        write_parquet(recorded.records.values(), file, fronts, recorded.identity)
+        write_parquet(
+            recorded.records.values(), file, fronts, recorded.identity, recorded.decisions
+        )
     except OSError as error:
         raise StudyError(f"cannot write {file}: {error.strerror}") from None
     say(f"wrote {len(recorded.records)} records of '{name}' to {file}")
+
+
+@app.command(name="import")
+def take_in(
+    file: Annotated[Path, typer.Argument(help="A Parquet file that `export` wrote.")],
+    name: Annotated[str | None, typer.Option(help="Another name for the study.")] = None,
+) -> None:
+    """Take an exported file's records into their study, which `run` then goes on with."""
+    from smoothray.commands.take_in import take_in as take
+
+    take(file, name)
 
 
 @app.command()

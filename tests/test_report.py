@@ -26,13 +26,13 @@ from smoothray_analysis.published import SYMBOLIC, at_published_sizes, beside_sr
 from smoothray_analysis.report import write_report
 from smoothray_analysis.report.findings import find
 from smoothray_analysis.report.mathml import breakable
-from smoothray_analysis.selection import Rule
-from smoothray_analysis.sensitivity import sensitivity, sensitivity_lines
+from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
+from smoothray_analysis.sensitivity import RULES, sensitivity, sensitivity_lines
 from smoothray_analysis.strengths import StrengthError
 from smoothray_analysis.verdict import evidence
 
 from smoothray.records.journal import Journal
-from smoothray.records.schema import failed, write_parquet
+from smoothray.records.schema import FRONTS, failed, write_parquet
 from smoothray.study.plan import Arm
 
 FEW = Settings(resamples=50)
@@ -527,7 +527,7 @@ def test_the_strengths_that_a_study_fixed_are_reported_beside_and_alone(main, pl
     )
     assert set(strengths["strength"]) == {0.01}
     # A file of records takes them along.
-    assert main("export", "made-up", "small.parquet", "--no-fronts").returncode in (0, None)
+    assert main("export", "made-up", "small.parquet", "--fronts", "none").returncode in (0, None)
     assert main("report", "small.parquet").returncode in (0, None)
     from_file = pd.read_csv(place / "small-report/tables/variants.csv")
     assert "fixed strengths" in set(from_file["variant"])
@@ -707,7 +707,7 @@ def test_records_exported_without_fronts_are_reported_all_the_same(main, place):
     with Journal("made-up") as journal:
         for record in explained(made_up(6, 3)):
             journal.append("record", record=record)
-    for options, file in ([], "whole.parquet"), (["--no-fronts"], "slim.parquet"):
+    for options, file in ([], "whole.parquet"), (["--fronts", "none"], "slim.parquet"):
         assert main("export", "made-up", file, *options).returncode in (0, None)
     assert (place / "slim.parquet").stat().st_size < (place / "whole.parquet").stat().st_size / 2
     whole, slim = (
@@ -723,6 +723,61 @@ def test_records_exported_without_fronts_are_reported_all_the_same(main, place):
     assert not (place / "out/figures/fronts.svg").exists() and report.page.exists()
     done = main("report", "slim.parquet", "--selection", "accuracy")
     assert done.returncode == 2 and "exported without them" in done.stderr
+
+
+def test_scores_of_fronts_choose_as_whole_fronts_do(tmp_path):
+    records = explained(made_up(6, 3))
+    for number, record in enumerate(records):
+        record["front"][number % 4]["unsafe"] = number % 3 == 0 and number % 4 != 1
+    for fronts in FRONTS[:2]:
+        write_parquet(records, tmp_path / f"{fronts}.parquet", fronts)
+    whole, scores = (load_parquet(tmp_path / f"{fronts}.parquet") for fronts in FRONTS[:2])
+    assert whole.has_formulas and scores.has_fronts and not scores.has_formulas
+    assert len(scores.fronts()) < len(whole.fronts())
+    for name in (*RULES, "fidelity-best", "fidelity<=9", "accuracy<=1", "native"):
+        rule = Rule.of(name)
+        first, second = (
+            reselect(each.frame, each.fronts((*VISIBLE[1:], *TAKEN, "chosen", "unsafe")), rule)
+            for each in (whole, scores)
+        )
+        assert (first["status"] == second["status"]).all()
+        good = first["status"] == "ok"
+        for column in (
+            "complexity",
+            "student_r2_val",
+            "student_r2_test",
+            "fidelity_test",
+            "alignment",
+        ):
+            np.testing.assert_allclose(
+                first.loc[good, column].astype(float),
+                second.loc[good, column].astype(float),
+                rtol=1e-6,
+            )
+    first, second = (find(each, None, FEW) for each in (whole, scores))
+    assert first.lines == second.lines
+    for name in ("sensitivity", "sizes"):
+        pd.testing.assert_frame_equal(
+            getattr(first, name), getattr(second, name), rtol=1e-5, atol=1e-6
+        )
+    assert list(first.formulas["formula"]) == list(second.formulas["formula"])
+
+
+@pytest.mark.usefixtures("figures_drawn")
+def test_fits_without_a_front_are_left_out_where_fronts_are_asked(tmp_path):
+    records = explained(made_up(6, 4))
+    part = [{**r, "front": None} if r["trial"] < 2 else r for r in records]
+    study = loaded(part, tmp_path)
+    assert any("of 120 fits have no front here" in warning for warning in study.warnings)
+    findings = find(study, None, FEW)
+    assert set(findings.evidence.chosen["trial"]) == {0, 1, 2, 3}
+    trials = findings.evidence.chosen.loc[findings.fronts["record"].unique(), "trial"]
+    assert set(trials) <= {2, 3}
+    chosen = find(study, Rule.of("accuracy<=9"), FEW)
+    assert set(chosen.evidence.chosen["trial"]) == {2, 3}
+    assert write_report(study, "s", tmp_path / "out", settings=FEW).page.exists()
+    of_the_rest = loaded([r for r in records if r["trial"] >= 2], tmp_path)
+    assert findings.sizes.equals(find(of_the_rest, None, FEW).sizes)
 
 
 def test_fronts_are_of_one_trial(study):

@@ -14,7 +14,7 @@ import pytest
 from conftest import COMMAND, Command, clean_environment
 
 from smoothray.records.journal import Journal
-from smoothray.records.schema import read_parquet, write_parquet
+from smoothray.records.schema import read_identity, read_parquet, write_parquet
 
 pytestmark = pytest.mark.ray
 
@@ -171,6 +171,25 @@ def test_stopped_killed_and_resumed_on_one_core_gives_the_same_records(done, new
     assert f"{kept} recorded already" in ended.stderr
     write_parquet(entries(folder), folder / "resumed.parquet")
     assert comparable(folder / "resumed.parquet") == comparable(done / "first.parquet")
+
+
+@pytest.mark.slow
+def test_an_exported_study_goes_on_elsewhere(done, new_place, smoothray):
+    folder = new_place("elsewhere")
+    file = done / "first.parquet"
+    lost = [("iris", "direct", 1), ("iris", "none", 1), ("iris", "jacobian", 0)]
+    write_parquet(
+        [r for r in read_parquet(file) if (r["dataset"], r["penalty"], r["trial"]) not in lost],
+        folder / "part.parquet", identity=read_identity(file),
+    )  # fmt: skip
+    ended = smoothray("import", "part.parquet", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert "small: 9 records taken in, 0 were here already" in ended.stderr
+    ended = smoothray("run", "small.yaml", "--cores", 1, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert "9 recorded already; to do: 3 fits" in ended.stderr
+    write_parquet(entries(folder), folder / "whole.parquet")
+    assert comparable(folder / "whole.parquet") == comparable(file)
 
 
 def test_every_command_finds_a_study_by_its_name(done, main, monkeypatch):

@@ -10,7 +10,16 @@ from smoothray_analysis.arms import PLACEBO, PLAIN
 from smoothray_analysis.loading import Records
 from smoothray_analysis.selection import VISIBLE, Rule, choose_members
 
-FRONT = (*VISIBLE[1:], "formula", "mathml", "r2_val", "r2_test", "fidelity_test", "chosen")
+FRONT = (
+    *VISIBLE[1:],
+    "formula",
+    "mathml",
+    "r2_val",
+    "r2_test",
+    "fidelity_test",
+    "unsafe",
+    "chosen",
+)
 
 
 def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:

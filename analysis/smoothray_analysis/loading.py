@@ -34,8 +34,12 @@ SCORED = (
 )  # fmt: skip
 """What `Records.fronts` reads of a member unless it is told otherwise: all but its MathML."""
 
-LATER_OF_MEMBERS = ("unsafe", "complexity_standard")
-"""Columns of members that older records lack; they are then empty, and of two sizes there is one."""
+NEEDED_OF_MEMBERS = (
+    "complexity", "native", "r2_test", "val_loss_accuracy", "val_loss_fidelity", "val_error_accuracy",
+    "val_error_fidelity",
+)  # fmt: skip
+"""Columns without which nothing can be chosen from fronts. Others are empty in older records, or where a file
+has the scores of fronts alone; of two sizes there is then one."""
 
 
 class RecordsError(Exception):
@@ -48,16 +52,27 @@ class Records:
 
     frame: a row a trial with a record's fields but `front` and `bank`; its index is 0 .. n-1.
     warnings: what a reader should know about these records, a sentence each.
-    files: the Parquet files the rows come from, in the frame's order; `rows` of each file.
-    kept: of each file the places of the rows that the frame holds, None: all.
-    has_fronts: whether every file has them; `smoothray export --no-fronts` leaves them out.
+    files: the Parquet files the rows come from.
+    kept: of each row of the frame its file, its place there, and whether it has a front (`smoothray export
+    --fronts none` leaves them out).
+    has_formulas: whether the fronts have their formulas, and not only their scores.
     """
 
     frame: pd.DataFrame
     warnings: tuple[str, ...]
     files: tuple[Path, ...]
     kept: pd.DataFrame
-    has_fronts: bool
+    has_formulas: bool
+
+    @property
+    def with_fronts(self) -> pd.Series:
+        """Of each row whether its front was kept."""
+        return self.kept["front"]
+
+    @property
+    def has_fronts(self) -> bool:
+        """Whether any row has a front."""
+        return bool(self.with_fronts.any())
 
     def without(self, penalties: Collection[str], why: str) -> Records:
         """The records of other penalties, with a warning that says why."""
@@ -79,6 +94,7 @@ class Records:
         if not self.has_fronts:
             raise RecordsError("these records have no fronts: they were exported without them")
         wanted = self.kept if rows is None else self.kept.loc[list(rows)]
+        wanted = wanted[wanted["front"]]
         parts = []
         for number, places in wanted.groupby("file", sort=True):
             members = _read_fronts(
@@ -135,6 +151,7 @@ def load_parquet(*paths: Path | str, what: str = "") -> Records:
         {
             "file": [i for i, part in enumerate(tables) for _ in range(part.num_rows)],
             "place": [j for part in tables for j in range(part.num_rows)],
+            "front": np.concatenate([_has_front(file) for file in files]),
         }
     )
     order = frame.sort_values(list(KEY), kind="stable").index
@@ -151,8 +168,14 @@ def load_parquet(*paths: Path | str, what: str = "") -> Records:
     if twice.any():
         frame, kept = frame[~twice].reset_index(drop=True), kept[~twice].reset_index(drop=True)
         warnings.append(f"{twice.sum()} trials are recorded twice; the later record of each counts")
-    has_fronts = all("front" in names for names in heads)
-    return Records(frame, (*warnings, *_warnings(frame)), tuple(files), kept, has_fronts)
+    lacking_fronts = int((~kept["front"]).sum())
+    if 0 < lacking_fronts < len(kept):
+        warnings.append(
+            f"{lacking_fronts:,} of {len(kept):,} fits have no front here; "
+            "formulas of other sizes and by other choices are those of the rest"
+        )
+    has_formulas = not lacking_fronts and all(map(_has_formulas, files))
+    return Records(frame, (*warnings, *_warnings(frame)), tuple(files), kept, has_formulas)
 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:
@@ -187,13 +210,32 @@ def _warnings(frame: pd.DataFrame) -> list[str]:
     return said
 
 
+def _leaves(opened: pq.ParquetFile) -> dict[str, str]:
+    """The columns of the members of a file's fronts: their places by name."""
+    paths = [opened.schema.column(i).path for i in range(len(opened.schema))]
+    return {path.rpartition(".")[2]: path for path in paths if path.startswith("front.")}
+
+
+def _has_front(file: Path) -> np.ndarray:
+    """Of each row of a file whether it has a front, an empty one too."""
+    opened = pq.ParquetFile(file)
+    leaves = _leaves(opened)
+    if "complexity" not in leaves:
+        return np.zeros(opened.metadata.num_rows, bool)
+    column = opened.read([leaves["complexity"]], use_threads=False)["front"]
+    return column.is_valid().to_numpy()
+
+
+def _has_formulas(file: Path) -> bool:
+    return "formula" in _leaves(pq.ParquetFile(file))
+
+
 def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.DataFrame:
     """The members of the fronts in these rows of a file: `record`, the place in `rows`, and `columns`."""
     opened = pq.ParquetFile(file)
-    leaves = [opened.schema.column(i).path for i in range(len(opened.schema))]
-    paths = {path.rpartition(".")[2]: path for path in leaves if path.startswith("front.")}
+    paths = _leaves(opened)
     missing = [name for name in columns if name not in paths]
-    lacking = [name for name in missing if name not in LATER_OF_MEMBERS]
+    lacking = [name for name in missing if name in NEEDED_OF_MEMBERS]
     if lacking:
         raise RecordsError(f"the fronts in {file} have no {', '.join(lacking)}")
     table = opened.read([paths[name] for name in columns if name in paths], use_threads=False)

@@ -125,7 +125,8 @@ def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.Data
 
     records: a row a trial. fronts: a row a member, `record` a row's label in `records`, with the
     columns VISIBLE and those of TAKEN. Fields that a front does not hold become empty where the choice
-    changes; a trial with no member that the rule allows becomes a failed one.
+    changes, which is where another formula is chosen, or, of fronts without formulas, another member than the
+    one marked `chosen`; a trial with no member that the rule allows becomes a failed one.
     """
     chosen = choose_members(fronts, rule)
     result = records.copy()
@@ -133,9 +134,13 @@ def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.Data
     chosen = chosen[chosen.index.isin(good)]
     members = fronts.loc[chosen.to_numpy()].set_index(chosen.index)
     same = members["formula"].eq(result["formula"].loc[members.index])
+    if "chosen" in members:
+        same |= members["formula"].isna() & members["chosen"].astype("boolean").fillna(False)
+    members = members[~same.astype(bool)].copy()
+    changed = members.index
     for name in ("latex", "undefined_test"):
         if name in result:
-            result[name] = result[name].where(~result.index.isin(same.index[~same]))
+            result[name] = result[name].where(~result.index.isin(changed))
     for source, name in TAKEN.items():
         if name in result:
             values = result[name].copy()
@@ -144,17 +149,16 @@ def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.Data
             if source != "formula":
                 values = values.astype(float)
                 members[source] = members[source].astype(float)
-            values.loc[members.index] = members[source]
+            values.loc[changed] = members[source]
             result[name] = values
     if {"alignment", "teacher_jacobian"} <= set(result):
         ratio = result["student_jacobian"].astype(float) / result["teacher_jacobian"].astype(float)
-        changed = same.index[~same]
         alignment = result["alignment"].astype(float)
         alignment.loc[changed] = (
             ratio.where((ratio > 0) & (ratio < np.inf)).loc[changed].map(math.log)
         )
         result["alignment"] = alignment
-    lost = good.difference(members.index)
+    lost = good.difference(chosen.index)
     result.loc[lost, "status"] = "failed"
     if "reason" in result:
         result["reason"] = result["reason"].astype(object)

@@ -37,10 +37,10 @@ def sensitivity(
     """The named comparisons under each selection rule, with strengths chosen the other way or fixed ones, and
     with failed fits counted as the worst of their data set.
 
-    recorded: a row a trial, as recorded; chosen: the same, formulas as the report's own rule chose them,
-    which the last variants keep. fronts: `Records.fronts()`. Strengths are chosen for each trial by itself
-    where the report has them from other data sets, and the other way round, if the records allow that. Of
-    fixed strengths (`Settings.fixed`) only those penalties are compared that have one.
+    recorded: a row a trial that has a front, as recorded; chosen: all trials, formulas as the report's own
+    rule chose them, which the last variants keep. fronts: `Records.fronts()`. Strengths are chosen for each
+    trial by itself where the report has them from other data sets, and the other way round, if the records
+    allow that. Of fixed strengths (`Settings.fixed`) only those penalties are compared that have one.
 
     Returns a row a comparison and variant: `variant`, COLUMNS. The verdict is over the data sets, or on the
     only one.

@@ -31,12 +31,13 @@ def load_records(study: Study | str | Path, *, fronts: bool = False) -> pd.DataF
         StudyError: there are none, or they cannot be read.
     """
     if not isinstance(study, Study) and Path(study).suffix == ".parquet":
-        return as_frame(_exported(Path(study)), fronts)
+        return as_frame(read_exported(Path(study)), fronts)
     name = study.name if isinstance(study, Study) else study_name(study)
     return as_frame(require_records(name, say), fronts)
 
 
-def _exported(file: Path) -> list[Record]:
+def read_exported(file: Path) -> list[Record]:
+    """The records of a file that `smoothray export` wrote. Raises StudyError where it is no such file."""
     try:
         records = read_parquet(file)
     except OSError as error:

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -75,9 +75,11 @@ class Journal:
 
     def append(self, kind: str, **entry: Any) -> None:
         """Write one entry; it is on disk when this returns. Raises StudyError if the journal is closed."""
-        line = json.dumps({"kind": kind, **entry}, separators=(",", ":")) + "\n"
-        packer = zlib.compressobj(6, zlib.DEFLATED, GZIP)
-        packed = packer.compress(line.encode()) + packer.flush()
+        self.extend([{"kind": kind, **entry}])
+
+    def extend(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Write entries, each with its kind, as `append` does."""
+        packed = b"".join(map(_packed, entries))
         with self._lock:
             if self._file is None:
                 raise StudyError(f"the journal {self.path} is not open for writing")
@@ -118,3 +120,9 @@ class Journal:
         whole = max((place for place, _ in self._members()), default=0)
         if whole < self.path.stat().st_size:
             self._file.truncate(whole)
+
+
+def _packed(entry: Mapping[str, Any]) -> bytes:
+    packer = zlib.compressobj(6, zlib.DEFLATED, GZIP)
+    line = json.dumps(entry, separators=(",", ":")) + "\n"
+    return packer.compress(line.encode()) + packer.flush()

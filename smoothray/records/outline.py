@@ -117,7 +117,7 @@ def draw_front(record: Record, file: Path) -> None:
     """A picture of a trial's Pareto front: test R² against size, the chosen member ringed."""
     from matplotlib.figure import Figure
 
-    members = [m for m in record["front"] if m.get("r2_test") is not None]
+    members = [m for m in record["front"] or () if m.get("r2_test") is not None]
     members.sort(key=lambda member: member["complexity"])
     figure = Figure(figsize=(6, 3.6), dpi=80)  # laid out by hand, in half of the time
     axes = figure.add_axes((0.13, 0.15, 0.84, 0.75))

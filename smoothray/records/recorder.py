@@ -97,6 +97,20 @@ class Recorder:
         self.records[key] = record
         self._queue.put(record)
 
+    def take_in(self, records: Iterable[Record], decisions: Iterable[Mapping[str, Any]]) -> None:
+        """Keep records that were made elsewhere, and what the search decided there; before `start`."""
+        records = list(records)
+        new = [dict(decision) for decision in decisions if decision not in self.decisions]
+        self.journal.extend(
+            [
+                *({"kind": "record", "record": record} for record in records),
+                *({"kind": "decision", "decision": decision} for decision in new),
+            ]
+        )
+        self.records.update((Key.of(record), record) for record in records)
+        self.delivered.difference_update(map(Key.of, records))
+        self.decisions.extend(new)
+
     def decide(self, decision: Mapping[str, Any]) -> None:
         """Keep what the search decided, so that the next start keeps to it."""
         self.journal.append("decision", decision=dict(decision))

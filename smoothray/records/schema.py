@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,17 +92,26 @@ SCHEMA = pa.schema(
         ("front", pa.list_(MEMBER)),
     ]
 )
-"""A record's fields. status: "ok" or "failed", then with a reason. fingerprint: of the data set.
-versions: of all
-that it was made with but smoothray. bank: the trials whose teachers were trained together.
-undefined_test: test rows without a value. student_cpu_seconds: the processor's, whatever else
-the machine did; None in older records. student_rows: the rows that the student saw."""
+"""A record's fields. status: "ok" or "failed", then with a reason. fingerprint: of the data set. versions: of
+all that it was made with but smoothray. front: None where a file did not keep it. bank: the trials whose
+teachers were trained together. undefined_test: test rows without a value. student_cpu_seconds: the
+processor's, whatever else the machine did; None in older records. student_rows: the rows that the student
+saw."""
 
 EARLIER: dict[str, Any] = {"stopping": "early", "restart": 0}
 """Fields of a key that older records lack, and what these count as."""
 
-IDENTITY = b"smoothray.identity"
-"""Where a file of records has its study's identity."""
+IDENTITY, DECISIONS = b"smoothray.identity", b"smoothray.decisions"
+"""Where a file of records has its study's identity, and what its search decided."""
+
+FRONTS = ("all", "scores", "none")
+"""How much of the fronts a file takes: whole; the scores of the members that validation rows can choose
+(`scores_of`); nothing."""
+SCORED = (
+    "complexity", "complexity_standard", "native", "chosen", "r2_val", "r2_test", "fidelity_test",
+    *[f"val_{what}_{aim}" for what in ("loss", "error") for aim in ("accuracy", "fidelity")],
+    "jacobian", "unsafe",
+)  # fmt: skip
 
 Record = dict[str, Any]
 
@@ -178,34 +187,92 @@ def as_frame(records: Iterable[Record], fronts: bool = False) -> pd.DataFrame:
 def write_parquet(
     records: Iterable[Record],
     path: Path,
-    fronts: bool = True,
+    fronts: str = "all",
     identity: Mapping[str, Any] | None = None,
+    decisions: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """One row a record, in the order of `in_order`.
 
-    fronts: whether with them, which are most of a file; without, the file is as small as can be, and LaTeX,
-    which says what the formula says, is left out too. identity: the study's, for `read_identity`.
+    fronts: one of FRONTS; but for "all" the file is as small as can be, and LaTeX, which says what the
+    formula says, is left out too. identity, decisions: the study's, for `read_identity` and `read_decisions`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    left_out = set() if fronts else {"front", "latex"}
-    schema = pa.schema([field for field in SCHEMA if field.name not in left_out])
+    rows = in_order(records)
+    if fronts == "scores":
+        rows = [{**row, "front": scores_of(row["front"])} for row in rows]
+    left_out = {"all": set(), "scores": {"latex"}, "none": {"latex", "front"}}[fronts]
+    kept = [field for field in SCHEMA if field.name not in left_out]
+    if fronts == "scores":
+        kept = [_scored(field) if field.name == "front" else field for field in kept]
+    metadata = {}
     if identity is not None:
-        schema = schema.with_metadata({IDENTITY: json.dumps(identity)})
-    table = pa.Table.from_pylist(in_order(records), schema=schema)
-    if fronts:
+        metadata[IDENTITY] = json.dumps(identity)
+    if decisions:
+        metadata[DECISIONS] = json.dumps(list(decisions))
+    schema = pa.schema(kept, metadata=metadata or None)
+    table = pa.Table.from_pylist(rows, schema=schema)
+    if fronts == "all":
         pq.write_table(table, path, compression="zstd")
         return
-    real = [field.name for field in schema if field.type == REAL]
+    split = [field.name for field in schema if field.type == REAL]
+    words = [name for name in schema.names if name not in split and name != "front"]
+    for field in schema.field("front").type.value_type if fronts == "scores" else ():
+        place = f"front.list.element.{field.name}"
+        (split if field.type == pa.float32() else words).append(place)
     pq.write_table(
-        table, path, compression="zstd", compression_level=19, use_byte_stream_split=real,
-        use_dictionary=[name for name in schema.names if name not in real],
+        table, path, compression="zstd", compression_level=19, use_byte_stream_split=split,
+        use_dictionary=words,
     )  # fmt: skip
+
+
+def scores_of(front: Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]] | None:
+    """The members of a front that a rule can choose: those whose validation loss, against the labels or the
+    teacher, is below that of all smaller ones, in either count of nodes; the recorded choice and the
+    student's own. None of None.
+
+    Where some members are safe, the others are left out, as every rule does.
+    """
+    if front is None:
+        return None
+    safe = [member for member in front if not member.get("unsafe")] or front
+    kept = {place for place, m in enumerate(safe) if m.get("chosen") or m.get("native")}
+    for size in ("complexity", "complexity_standard"):
+        for loss in ("val_loss_accuracy", "val_loss_fidelity"):
+            seen = [
+                (member[size], member[loss], place)
+                for place, member in enumerate(safe)
+                if member.get(size) is not None and member.get(loss) is not None
+            ]
+            least = math.inf
+            for _, value, place in sorted(seen):
+                if value < least:
+                    least = value
+                    kept.add(place)
+    return [safe[place] for place in sorted(kept)]
+
+
+def _scored(front: pa.Field) -> pa.Field:
+    """The field of fronts with SCORED alone, in single precision."""
+    members = front.type.value_type
+    fields = [members.field(name) for name in SCORED]
+    single = [(f.name, pa.float32() if f.type == REAL else f.type) for f in fields]
+    return pa.field(front.name, pa.list_(pa.struct(single)))
 
 
 def read_identity(path: Path) -> dict[str, Any] | None:
     """The identity of the study whose records a file holds; None where it does not say or is no such file."""
+    identity: dict[str, Any] | None = _held(path, IDENTITY)
+    return identity
+
+
+def read_decisions(path: Path) -> list[dict[str, Any]]:
+    """What the search of the study decided whose records a file holds."""
+    return _held(path, DECISIONS) or []
+
+
+def _held(path: Path, name: bytes) -> Any:
     try:
-        text = (pq.read_schema(path).metadata or {}).get(IDENTITY)
+        text = (pq.read_schema(path).metadata or {}).get(name)
         return None if text is None else json.loads(text)
     except (OSError, pa.ArrowInvalid, ValueError):
         return None

@@ -25,7 +25,7 @@ from smoothray_analysis.strengths import FIXED, unnamed
 from smoothray_analysis.text import and_list
 from smoothray_analysis.verdict import Evidence, evidence
 
-MEMBERS = tuple(dict.fromkeys([*VISIBLE[1:], *TAKEN]))
+MEMBERS = tuple(dict.fromkeys([*VISIBLE[1:], *TAKEN, "unsafe", "chosen"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +81,10 @@ def find(
     say("reading the fronts")
     # Without fronts there is nothing to choose from anew, at other sizes neither.
     members = records.fronts(MEMBERS) if records.has_fronts or rule is not None else pd.DataFrame()
-    frame = records.frame if rule is None else reselect(records.frame, members, rule)
+    recorded = records.frame[records.with_fronts]
+    frame = records.frame if rule is None else reselect(recorded, members, rule)
     frame = frame.assign(arm=arm_names(frame))
+    with_fronts = frame[records.with_fronts.loc[frame.index]]
     say("comparing the arms")
     ev = evidence(frame, settings=settings, warnings=records.warnings)
     compared = one_or_all(ev.per_dataset, ev.over_datasets)
@@ -92,11 +94,11 @@ def find(
     others = [name for name in rules if name != ev.rule and records.has_fronts]
     other = sizes = published = pd.DataFrame()
     if len(results):
-        other = sensitivity(records.frame, frame, members, others, settings)
+        other = sensitivity(recorded, frame, members, others, settings)
     if len(results) and records.has_fronts:
         named = rule.aim if rule is not None else ev.rule
         aim = "fidelity" if "fidelity" in named else "accuracy"
-        sizes = at_matched_sizes(frame, members, aim, settings)
+        sizes = at_matched_sizes(with_fronts, members, aim, settings)
         published = at_published_sizes(ev.chosen, members, aim)
     say("looking for reasons")
     # Restarts are candidates to choose from; what a strength does is asked of the first of each arm.
@@ -108,12 +110,14 @@ def find(
     kinds = moderators(ev.even)
     kinds_over = moderations(kinds, settings.alpha, *drawn)
     reasons = [*mechanism_lines(curves), *association_lines(goes_with_over)]
-    trials = median_trials(ev.chosen, ev.arms)
-    if records.has_fronts:
-        fronts = fronts_of(trials, records, rule)
+    shown = ev.chosen[ev.chosen.index.isin(with_fronts.index)]
+    fronts = (
+        fronts_of(median_trials(shown, ev.arms), records, rule) if len(shown) else pd.DataFrame()
+    )
+    if records.has_formulas:
         formulas = best_formulas(fronts, ev.chosen)
     else:
-        fronts, formulas = pd.DataFrame(), recorded_formulas(trials, ev.chosen)
+        formulas = recorded_formulas(median_trials(ev.chosen, ev.arms), ev.chosen)
     place = len(first_lines(ev.endpoints, compared))
     return Findings(
         records=frame, evidence=ev,

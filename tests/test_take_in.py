@@ -1,0 +1,118 @@
+"""Records that were exported are taken in elsewhere, and nothing there is lost to them."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from made_up import made_up
+
+from smoothray.commands.load import load_records
+from smoothray.records.journal import Journal
+from smoothray.records.recorded import read_study
+from smoothray.records.schema import read_decisions, read_parquet, write_parquet
+from smoothray.search.board import decision
+from smoothray.study.plan import Arm
+
+IDENTITY = {"seed": 1, "teacher": {"steps": 9}, "students": {}, "fixed": {}}
+DECISION = decision("drawn", "d00", Arm("jacobian", 0.01))
+
+
+def write(records, file, **more):
+    write_parquet(records, file, **{"identity": IDENTITY, **more})
+
+
+def recorded(name="made-up"):
+    return read_study(name, print)
+
+
+@pytest.mark.parametrize("fronts", ["all", "scores", "none"])
+def test_a_study_comes_back_from_its_file(place, main, monkeypatch, fronts):
+    records = made_up(2, 2)
+    with Journal("made-up") as journal:
+        journal.append("study", identity=IDENTITY)
+        journal.append("decision", decision=DECISION)
+        journal.extend({"kind": "record", "record": record} for record in records)
+    ended = main("export", "made-up", "there.parquet", "--fronts", fronts)
+    assert ended.returncode in (0, None), ended.stderr
+    monkeypatch.setenv("SMOOTHRAY_JOURNAL", str(place / "elsewhere"))
+    ended = main("import", "there.parquet")
+    assert ended.returncode in (0, None), ended.stderr
+    assert "made-up: 20 records taken in, 0 were here already" in ended.stderr
+    back = recorded()
+    assert back.identity == IDENTITY and back.decisions == [DECISION]
+    assert back.delivered == back.records.keys() and len(back.records) == 20
+    left_out = [] if fronts == "all" else ["latex"]
+    pd.testing.assert_frame_equal(
+        load_records("made-up").drop(columns=left_out),
+        load_records("there.parquet").drop(columns=left_out),
+    )
+    # MLflow has them all, and a second time changes nothing.
+    size = Journal("made-up").path.stat().st_size
+    ended = main("import", "there.parquet")
+    assert "0 records taken in, 20 were here already" in ended.stderr
+    assert Journal("made-up").path.stat().st_size == size
+    (place / "elsewhere" / "made-up.jsonl.gz").unlink()
+    assert len(recorded().records) == 20
+
+
+def test_what_is_here_stays_and_fronts_that_lack_come(place, main):
+    records = made_up(1, 3)
+    write(records, place / "slim.parquet", fronts="none")
+    write(records, place / "whole.parquet", decisions=[DECISION])
+    assert read_decisions(place / "whole.parquet") == [DECISION]
+    main("import", "slim.parquet")
+    assert all(record["front"] is None for record in recorded().records.values())
+    ended = main("import", "whole.parquet")
+    assert "15 records taken in, 0 were here already" in ended.stderr
+    assert all(record["front"] for record in recorded().records.values())
+    other = [{**record, "formula": "x", "student_r2_test": 0.5} for record in records]
+    write(other, place / "other.parquet")
+    main("import", "other.parquet")
+    assert not any(record["formula"] == "x" for record in recorded().records.values())
+
+
+def test_another_name(place, main):
+    write(made_up(1, 2), place / "a.parquet")
+    assert main("import", "a.parquet", "--name", "mine").returncode in (0, None)
+    assert {record["study"] for record in recorded("mine").records.values()} == {"mine"}
+    assert not recorded().records
+
+
+def test_what_cannot_be_taken_in_is_said_and_changes_nothing(place, main):
+    records = made_up(1, 2)
+    write(records, place / "good.parquet")
+    write([], place / "empty.parquet")
+    write_parquet(records, place / "old.parquet")
+    write(records, place / "seed.parquet", identity={**IDENTITY, "seed": 2})
+    write([{**r, "fingerprint": "f"} for r in records], place / "data.parquet")
+    write([*records, {**records[0], "study": "b"}], place / "two.parquet")
+    pd.DataFrame({"a": [1]}).to_parquet(place / "table.parquet")
+    (place / "text.parquet").write_text("text")
+    main("import", "good.parquet")
+    before = Journal("made-up").path.read_bytes()
+    for file, word in {
+        "absent.parquet": "cannot read absent.parquet",
+        "empty.parquet": "holds no records",
+        "old.parquet": "does not hold its study's settings",
+        "seed.parquet": "seed was 1, now is 2",
+        "data.parquet": "the data set 'd00' is not the same in all records",
+        "two.parquet": "holds records of 2 studies (b, made-up)",
+        "table.parquet": "is no table of records",
+        "text.parquet": "is no table of records",
+    }.items():
+        ended = main("import", file)
+        assert ended.returncode == 2 and word in ended.stderr, ended.stderr
+        assert ended.stderr.startswith("error: ") and "Traceback" not in ended.stderr
+    assert Journal("made-up").path.read_bytes() == before
+
+
+def test_a_file_of_scores_is_small(tmp_path):
+    records = made_up(4, 10)
+    for fronts in ("all", "scores", "none"):
+        write(records, tmp_path / f"{fronts}.parquet", fronts=fronts)
+    sizes = [(tmp_path / f"{f}.parquet").stat().st_size for f in ("all", "scores", "none")]
+    assert sizes == sorted(sizes, reverse=True)
+    members = read_parquet(tmp_path / "scores.parquet")[0]["front"]
+    assert "formula" not in members[0] and json.dumps(members)
