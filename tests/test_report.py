@@ -261,7 +261,8 @@ def test_the_best_arm_is_chosen_on_validation_and_its_middle_trial_shown(study):
         mine = mine[mine["dataset"] == row["dataset"]]["student_r2_test"]
         assert sorted(mine)[(len(mine) - 1) // 2] == ev.chosen.loc[row["record"], "student_r2_test"]
     members = fronts_of(trials, study, None)
-    formulas = best_formulas(members, ev.chosen)
+    formulas = best_formulas(trials, ev.chosen, members)
+    assert formulas["mathml"].notna().all() and members["chosen"].sum() == len(trials)
     shown = ev.chosen.loc[best.sort_values("dataset")["record"]]
     assert formulas["formula"].tolist() == shown["formula"].tolist()
     assert formulas["strength"].tolist() == [0.1] * 9
@@ -728,11 +729,16 @@ def test_records_exported_without_fronts_are_reported_all_the_same(main, place):
 def test_scores_of_fronts_choose_as_whole_fronts_do(tmp_path):
     records = explained(made_up(6, 3))
     for number, record in enumerate(records):
-        record["front"][number % 4]["unsafe"] = number % 3 == 0 and number % 4 != 1
+        unsafe = record["front"][number % 4]
+        unsafe["unsafe"] = number % 3 == 0 and not unsafe["chosen"]
+        if number % 5 == 0:
+            record["front"][-1] |= {"r2_test": -1e50, "val_loss_accuracy": 1e50}
+        for member, standard in zip(record["front"], (4, 2, 12, 13), strict=True):
+            member["complexity_standard"] = standard
     for fronts in FRONTS[:2]:
         write_parquet(records, tmp_path / f"{fronts}.parquet", fronts)
     whole, scores = (load_parquet(tmp_path / f"{fronts}.parquet") for fronts in FRONTS[:2])
-    assert whole.has_formulas and scores.has_fronts and not scores.has_formulas
+    assert whole.has_fronts and scores.has_fronts
     assert len(scores.fronts()) < len(whole.fronts())
     for name in (*RULES, "fidelity-best", "fidelity<=9", "accuracy<=1", "native"):
         rule = Rule.of(name)
@@ -750,8 +756,7 @@ def test_scores_of_fronts_choose_as_whole_fronts_do(tmp_path):
             "alignment",
         ):
             np.testing.assert_allclose(
-                first.loc[good, column].astype(float),
-                second.loc[good, column].astype(float),
+                *(each.loc[good, column].astype(float).clip(-1e30) for each in (first, second)),
                 rtol=1e-6,
             )
     first, second = (find(each, None, FEW) for each in (whole, scores))
@@ -761,6 +766,48 @@ def test_scores_of_fronts_choose_as_whole_fronts_do(tmp_path):
             getattr(first, name), getattr(second, name), rtol=1e-5, atol=1e-6
         )
     assert list(first.formulas["formula"]) == list(second.formulas["formula"])
+    assert second.formulas["mathml"].isna().all()
+    first, second = (find(each, Rule.of("accuracy<=5"), FEW) for each in (whole, scores))
+    assert first.evidence.lines == second.evidence.lines
+    assert list(first.formulas["trial"]) == list(second.formulas["trial"])
+    page = write_report(scores, "s", tmp_path / "o", rule=Rule.of("accuracy<=5"), settings=FEW).page
+    assert "its formula is not among these records" in page.read_text()
+
+
+def test_published_sizes_choose_from_scores_as_from_whole_fronts(tmp_path):
+    records = explained(made_up(6, 3))
+    names = sorted(srbench()["dataset"].unique())[:6]
+    for number, record in enumerate(records):
+        record["dataset"] = names[int(record["dataset"][1:])]
+        for place, member in enumerate(record["front"]):
+            member["complexity_standard"] = (30, 12, 14, 20)[(place + number) % 4]
+    tables = []
+    for fronts in FRONTS[:2]:
+        write_parquet(records, tmp_path / f"{fronts}.parquet", fronts)
+        tables.append(find(load_parquet(tmp_path / f"{fronts}.parquet"), None, FEW).srbench_sizes)
+    assert len(tables[0])
+    pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+def test_the_students_own_formula_is_chosen_as_it_was(tmp_path):
+    """An unsafe one is not; the last safe one stands for it."""
+    records = explained(made_up(1, 4))
+    for record in records:
+        record["front"][2]["unsafe"] = True
+    whole = loaded(records, tmp_path)
+    chosen = reselect(
+        whole.frame, whole.fronts((*VISIBLE[1:], *TAKEN, "unsafe")), Rule.of("native")
+    )
+    assert (chosen["status"] == "ok").all() and set(chosen["complexity"]) == {15}
+    for record in records:
+        for place, member in enumerate(record["front"]):
+            member |= {"unsafe": place != 1}
+            member["val_loss_accuracy"] = member["val_loss_accuracy"] if place != 1 else None
+    # Where no safe member has a loss, an unsafe one is chosen.
+    whole = loaded(records, tmp_path)
+    fronts = whole.fronts((*VISIBLE[1:], *TAKEN, "unsafe"))
+    chosen = reselect(whole.frame, fronts, Rule.of("accuracy-best"))
+    assert (chosen["status"] == "ok").all() and not set(chosen["complexity"]) & {5}
 
 
 @pytest.mark.usefixtures("figures_drawn")
@@ -768,16 +815,32 @@ def test_fits_without_a_front_are_left_out_where_fronts_are_asked(tmp_path):
     records = explained(made_up(6, 4))
     part = [{**r, "front": None} if r["trial"] < 2 else r for r in records]
     study = loaded(part, tmp_path)
-    assert any("of 120 fits have no front here" in warning for warning in study.warnings)
     findings = find(study, None, FEW)
+    assert any("60 of 120 fits have no front here: other" in line for line in findings.lines)
+    assert "as here, fits with a front" in set(findings.sensitivity["variant"])
+    assert "as here" not in " ".join(findings.lines)
     assert set(findings.evidence.chosen["trial"]) == {0, 1, 2, 3}
     trials = findings.evidence.chosen.loc[findings.fronts["record"].unique(), "trial"]
     assert set(trials) <= {2, 3}
     chosen = find(study, Rule.of("accuracy<=9"), FEW)
     assert set(chosen.evidence.chosen["trial"]) == {2, 3}
+    assert any("this report is of the rest" in line for line in chosen.lines)
     assert write_report(study, "s", tmp_path / "out", settings=FEW).page.exists()
     of_the_rest = loaded([r for r in records if r["trial"] >= 2], tmp_path)
     assert findings.sizes.equals(find(of_the_rest, None, FEW).sizes)
+
+
+def test_where_too_few_fits_have_a_front_nothing_is_chosen_anew(tmp_path):
+    """Three data sets cannot choose strengths for one another, though all six can."""
+    records = explained(made_up(6, 3))
+    part = [{**r, "front": None} if r["dataset"] < "d03" else r for r in records]
+    study = loaded(part, tmp_path)
+    findings = find(study, None, FEW)
+    assert findings.sizes.empty and set(findings.sensitivity["variant"]) == {"strength per trial"}
+    assert any("no other sizes" in line for line in findings.lines)
+    assert findings.formulas["dataset"].tolist() == [f"d{i:02}" for i in range(6)]
+    assert set(findings.fronts["dataset"]) == {"d03", "d04", "d05"}
+    assert findings.formulas["mathml"].notna().sum() == 3
 
 
 def test_fronts_are_of_one_trial(study):

@@ -10,30 +10,22 @@ from smoothray_analysis.arms import PLACEBO, PLAIN
 from smoothray_analysis.loading import Records
 from smoothray_analysis.selection import VISIBLE, Rule, choose_members
 
-FRONT = (
-    *VISIBLE[1:],
-    "formula",
-    "mathml",
-    "r2_val",
-    "r2_test",
-    "fidelity_test",
-    "unsafe",
-    "chosen",
-)
+FRONT = (*VISIBLE[1:], "mathml", "r2_val", "unsafe", "chosen")
 
 
 def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     """For each student and data set the best arm in its median trial, and those of PLAIN in the same trial.
 
-    chosen, arms: of `verdict.Evidence`. The best arm, the placebo aside, has the highest median validation
-    R²; of its trials that finished the one in the middle by test R² is taken (of an even number the lower).
+    chosen, arms: of `verdict.Evidence`, or some rows of its `chosen`. The best arm, the placebo aside, has
+    the highest median validation R²; of its trials that finished the one in the middle by test R² is taken
+    (of an even number the lower).
 
     Returns student, dataset, arm, `best`, `arm_median` (the best arm's median test R²) and `record` (its
     index in `chosen`).
     """
     rows: list[dict[str, Any]] = []
     arms = arms[arms["penalty"] != PLACEBO]
-    good = chosen[(chosen["status"] == "ok") & chosen["formula"].notna()]
+    good = chosen[(chosen["status"] == "ok") & chosen["student_r2_test"].notna()]
     by_arm = dict(iter(good.groupby(["student", "dataset", "arm"])))
     for (student, dataset), group in arms.groupby(["student", "dataset"]):
         ranked = group.dropna(subset="student_r2_val").sort_values(
@@ -42,6 +34,8 @@ def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
         if ranked.empty:
             continue
         best = ranked["arm"].iloc[0]
+        if (student, dataset, best) not in by_arm:
+            continue
         own = by_arm[student, dataset, best].sort_values("student_r2_test", kind="stable")
         trial = own["trial"].iloc[(len(own) - 1) // 2]
         for arm in dict.fromkeys([best, *PLAIN]):
@@ -55,7 +49,7 @@ def median_trials(chosen: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
 
 
 def fronts_of(trials: pd.DataFrame, records: Records, rule: Rule | None) -> pd.DataFrame:
-    """The fronts of `median_trials`, a row a member: its columns, FRONT, and `chosen` by `rule`.
+    """The fronts of `median_trials` that there are, a row a member: its columns, FRONT, `chosen` by `rule`.
 
     rule: None for the recorded choice.
     """
@@ -65,28 +59,29 @@ def fronts_of(trials: pd.DataFrame, records: Records, rule: Rule | None) -> pd.D
     return members.merge(trials, on="record")
 
 
-def recorded_formulas(trials: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """As `best_formulas`, of records without fronts: no mathml.
-
-    trials: of `median_trials`. chosen: of `verdict.Evidence`.
-    """
-    scores = {
-        "complexity": "complexity", "student_r2_val": "r2_val", "student_r2_test": "r2_test",
-        "fidelity_test": "fidelity_test", "formula": "formula",
-    }  # fmt: skip
-    members = chosen[list(scores)].rename(columns=scores).assign(mathml=None, chosen=True)
-    return best_formulas(trials.join(members, on="record"), chosen)
-
-
-def best_formulas(members: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+def best_formulas(
+    trials: pd.DataFrame, chosen: pd.DataFrame, fronts: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """A row per student and data set: arm, strength, trial, formula, mathml, complexity and R².
 
-    members: of `fronts_of`. chosen: of `verdict.Evidence`.
+    trials: of `median_trials`. chosen: of `verdict.Evidence`. fronts: of `fronts_of`, which have the mathml;
+    it is empty where they do not, and a formula where a file does not hold it.
     """
-    best = members[members["best"] & members["chosen"].astype(bool)]
-    fields = chosen[["strength", "trial", "teacher_r2_test"]]
+    fields = chosen[
+        ["strength", "trial", "complexity", "student_r2_val", "student_r2_test", "fidelity_test",
+         "teacher_r2_test", "formula"]
+    ].rename(columns={f"student_r2_{part}": f"r2_{part}" for part in ("val", "test")})  # fmt: skip
+    best = trials[trials["best"]].join(fields, on="record")
+    mathml: dict[int, str] = {}
+    if fronts is not None and len(fronts):
+        own = fronts[fronts["chosen"].astype(bool)]
+        mathml = dict(zip(own["record"], own["mathml"], strict=True))
+    best = best.assign(
+        complexity=best["complexity"].astype(int),
+        mathml=pd.Series([mathml.get(each) for each in best["record"]], best.index, dtype=object),
+    )
     return (
-        best.join(fields, on="record")[
+        best[
             ["student", "dataset", "arm", "strength", "trial", "complexity", "r2_val", "r2_test",
             "arm_median", "fidelity_test", "teacher_r2_test", "formula", "mathml"]
         ].sort_values(["student", "dataset"]).reset_index(drop=True)

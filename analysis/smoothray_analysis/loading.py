@@ -55,14 +55,12 @@ class Records:
     files: the Parquet files the rows come from.
     kept: of each row of the frame its file, its place there, and whether it has a front (`smoothray export
     --fronts none` leaves them out).
-    has_formulas: whether the fronts have their formulas, and not only their scores.
     """
 
     frame: pd.DataFrame
     warnings: tuple[str, ...]
     files: tuple[Path, ...]
     kept: pd.DataFrame
-    has_formulas: bool
 
     @property
     def with_fronts(self) -> pd.Series:
@@ -168,14 +166,7 @@ def load_parquet(*paths: Path | str, what: str = "") -> Records:
     if twice.any():
         frame, kept = frame[~twice].reset_index(drop=True), kept[~twice].reset_index(drop=True)
         warnings.append(f"{twice.sum()} trials are recorded twice; the later record of each counts")
-    lacking_fronts = int((~kept["front"]).sum())
-    if 0 < lacking_fronts < len(kept):
-        warnings.append(
-            f"{lacking_fronts:,} of {len(kept):,} fits have no front here; "
-            "formulas of other sizes and by other choices are those of the rest"
-        )
-    has_formulas = not lacking_fronts and all(map(_has_formulas, files))
-    return Records(frame, (*warnings, *_warnings(frame)), tuple(files), kept, has_formulas)
+    return Records(frame, (*warnings, *_warnings(frame)), tuple(files), kept)
 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:
@@ -226,10 +217,6 @@ def _has_front(file: Path) -> np.ndarray:
     return column.is_valid().to_numpy()
 
 
-def _has_formulas(file: Path) -> bool:
-    return "formula" in _leaves(pq.ParquetFile(file))
-
-
 def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.DataFrame:
     """The members of the fronts in these rows of a file: `record`, the place in `rows`, and `columns`."""
     opened = pq.ParquetFile(file)
@@ -249,6 +236,8 @@ def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.Dat
     empty = pa.nulls(len(members))
     fields |= {n: empty if n in missing else pc.struct_field(members, n) for n in columns}
     frame = pa.table(fields).to_pandas()
+    single = frame.select_dtypes(np.float32).columns
+    frame[single] = frame[single].astype(float)
     if {"complexity", "complexity_standard"} <= set(columns):
         standard = frame["complexity_standard"].astype(float)
         frame["complexity_standard"] = standard.fillna(frame["complexity"].astype(float))

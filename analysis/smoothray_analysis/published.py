@@ -91,7 +91,7 @@ def at_published_sizes(chosen: pd.DataFrame, fronts: pd.DataFrame, aim: str) -> 
     ours = ours[~ours["penalty"].isin(set(NOT_SMOOTH) - set(PLAIN))]
     if ours.empty:
         return pd.DataFrame(columns=columns)
-    seen = safe_members(fronts)
+    seen = safe_members(fronts, aim)
     seen = seen.assign(loss=val_loss(seen, aim))[
         ["record", "complexity_standard", "r2_test", "loss"]
     ]

@@ -73,12 +73,16 @@ def choose_members(fronts: pd.DataFrame, rule: Rule) -> pd.Series:
 
     fronts: a row a member with the columns VISIBLE; others are not looked at. Where the loss is
     not finite for any allowed member, the record is left out. Without a teacher accuracy chooses. A member
-    that is marked unsafe (a column that may lack) is left out where its record has others.
+    that is marked unsafe (a column that may lack) is left out where its record has others. The student's own,
+    where it is none of these, is the last: its nearest in loss.
     """
-    seen = safe_members(fronts)[list(VISIBLE)]
     if rule.aim == "native":
-        seen = seen[seen["native"].astype(bool)].drop_duplicates("record")
-        return pd.Series(seen.index, index=seen["record"])
+        seen = safe_members(fronts)
+        last = seen.drop_duplicates("record", keep="last")
+        own = seen[seen["native"].astype(bool)].drop_duplicates("record")
+        own = pd.concat([own, last[~last["record"].isin(own["record"])]]).sort_values("record")
+        return pd.Series(own.index, index=own["record"])
+    seen = safe_members(fronts, rule.aim)[list(VISIBLE)]
     loss = val_loss(seen, rule.aim)
     error = val_loss(seen, rule.aim, "error")
     allowed = np.isfinite(loss)
@@ -112,12 +116,14 @@ def val_loss(fronts: pd.DataFrame, aim: str, what: str = "loss") -> pd.Series:
     return own.where(taught, fronts[f"val_{what}_accuracy"].astype(float))
 
 
-def safe_members(fronts: pd.DataFrame) -> pd.DataFrame:
-    """The members without those that are unsafe, but for records that have no others."""
+def safe_members(fronts: pd.DataFrame, aim: str | None = None) -> pd.DataFrame:
+    """The members without those that are unsafe, but for records that have no others; aim: with a finite
+    validation loss."""
     if "unsafe" not in fronts:
         return fronts
-    unsafe = fronts["unsafe"].astype("boolean").fillna(False).astype(bool)
-    return fronts[~unsafe | unsafe.groupby(fronts["record"]).transform("all")]
+    safe = ~fronts["unsafe"].astype("boolean").fillna(False).astype(bool)
+    usable = safe if aim is None else safe & np.isfinite(val_loss(fronts, aim))
+    return fronts[safe | ~usable.groupby(fronts["record"]).transform("any")]
 
 
 def reselect(records: pd.DataFrame, fronts: pd.DataFrame, rule: Rule) -> pd.DataFrame:

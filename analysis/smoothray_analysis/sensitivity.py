@@ -12,7 +12,15 @@ from smoothray_analysis.comparisons import SCORE, Settings, compare, equivalence
 from smoothray_analysis.endpoints import ACCURACY
 from smoothray_analysis.narrative import LEVEL, SMALL, one_or_all
 from smoothray_analysis.selection import Rule, reselect
-from smoothray_analysis.strengths import FIXED, OTHERS, TRIAL, Choice, choice_for, fixable
+from smoothray_analysis.strengths import (
+    FIXED,
+    OTHERS,
+    TRIAL,
+    Choice,
+    StrengthError,
+    choice_for,
+    fixable,
+)
 from smoothray_analysis.text import and_list, count, one_or_more
 
 RULES = ("fidelity", "accuracy", "accuracy-best", "accuracy<=15")
@@ -22,6 +30,8 @@ VARIANTS = {
     FIXED: "fixed strengths",
 }
 FAILED = "failed fits as the worst"
+AS_HERE = "as here, fits with a front"
+"""What rules are compared with where some fits have no front to choose from."""
 ROPES = ((False, 0.005), (False, 0.01), (False, 0.02), (True, 0.02), (True, 0.05), (True, 0.1))
 """Regions of practical equivalence: whether a part of 1 - R², and up to which difference."""
 COLUMNS = ["student", "arm", "base", "datasets", "difference", "p_holm", "verdict"]
@@ -47,6 +57,9 @@ def sensitivity(
     """
     choice = choice_for(chosen, settings.strengths, settings.fixed)
     tables = []
+    if rules and len(recorded) < len(chosen):
+        same = _results(chosen.loc[recorded.index], settings, choice)
+        tables.append(same.assign(variant=AS_HERE))
     for rule in rules:
         reselected = reselect(recorded, fronts, Rule.of(rule))
         tables.append(_results(reselected, settings, choice).assign(variant=rule))
@@ -71,6 +84,17 @@ def _results(records: pd.DataFrame, settings: Settings, choice: Choice) -> pd.Da
     if len(over):
         table, over = (part[part["endpoint"] == ACCURACY.name] for part in (table, over))
     return pd.DataFrame(one_or_all(table, over), columns=COLUMNS)
+
+
+def chosen_alike(part: pd.DataFrame, whole: pd.DataFrame, settings: Settings) -> bool:
+    """Whether strengths can be chosen from a part of the records in the same way as from all."""
+    if len(part) == len(whole):
+        return True
+    try:
+        ways = [choice_for(each, settings.strengths, settings.fixed) for each in (part, whole)]
+    except StrengthError:
+        return False
+    return ways[0].rule == ways[1].rule
 
 
 def failed_as_worst(records: pd.DataFrame) -> pd.DataFrame:
@@ -117,7 +141,13 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     if main.empty or others.empty:
         return []
     key = ["student", "arm", "base"]
+    same = others[others["variant"] == AS_HERE]
+    others = others[others["variant"] != AS_HERE]
     both = others.merge(main[[*key, "verdict"]], on=key, suffixes=("", "_main"))
+    if len(same):
+        by_rule = ~both["variant"].isin([*VARIANTS.values(), FAILED])
+        of_the_same = both[key].merge(same, on=key, how="left")["verdict"].to_numpy()
+        both["verdict_main"] = both["verdict_main"].where(~by_rule, of_the_same)
     both = both[(both["verdict"] != "no pairs") & (both["verdict_main"] != "no pairs")]
     tried = and_list(list(dict.fromkeys(others["variant"])))
     if len(both) and both[["verdict", "verdict_main"]].isin(SMALL).all(axis=None):
@@ -140,7 +170,8 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
             f"{_said(str(verdict))} with {and_list(part['variant'].tolist())}"
             for verdict, part in group.groupby("verdict", sort=False)
         ]
-        own = _said(group["verdict_main"].iloc[0])
+        mine = main[(main["student"] == student) & (main["arm"] == arm) & (main["base"] == base)]
+        own = _said(str(mine["verdict"].iloc[0]))
         parts.append(
             f"{who(str(arm), str(student), several)} against {BASE_NAMES[str(base)]} is {own} here, "
             f"but {and_list(other_verdicts)}"

@@ -53,7 +53,7 @@ def front_area(
     test R² of the formula of at most so many nodes with the smallest validation loss, at least 0, and 0
     where there is none. nan for failed records.
     """
-    seen = safe_members(fronts)
+    seen = safe_members(fronts, aim)
     loss = val_loss(seen, aim)
     kept = np.isfinite(loss) & (seen["complexity"] <= upto)
     seen = seen.loc[kept, ["record", "complexity", "r2_test"]].assign(loss=loss[kept])

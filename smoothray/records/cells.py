@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from smoothray.records.schema import Record
+from smoothray.records.schema import Record, kept_of_front
 from smoothray.study.plan import Arm, Key
 
 Cell = tuple[str, Arm, str]
@@ -20,8 +20,13 @@ def by_cell(records: Mapping[Key, Record]) -> dict[Cell, list[Record]]:
 
 
 def digest(records: Iterable[Record]) -> str:
-    """What tells one table of a cell from another."""
-    rows = sorted((r["trial"], r["status"], r["formula"] or "") for r in records)
+    """What tells one table of a cell from another, also where it lacks fronts."""
+    rows = []
+    for record in records:
+        kept = kept_of_front(record)
+        lacking = () if kept == "all" else (kept,)
+        rows.append((record["trial"], record["status"], record["formula"] or "", *lacking))
+    rows.sort()
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
 
 

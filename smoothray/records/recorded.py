@@ -9,7 +9,7 @@ from typing import Any
 from smoothray.errors import StudyError, did_you_mean
 from smoothray.records.connection import shown, tracking_uri
 from smoothray.records.journal import Journal
-from smoothray.records.schema import Record, with_all_fields
+from smoothray.records.schema import Record, says_more, with_all_fields
 from smoothray.records.tracker import Tracker, known_studies
 from smoothray.study.plan import Key
 
@@ -57,7 +57,7 @@ class Recorded:
         self.identity = self.identity or tracker.identity()
         for record in tracker.records(self.records):
             key = Key.of(record)
-            if key not in self.records:
+            if key not in self.records or says_more(record, self.records[key]):
                 self.records[key] = record
                 self.delivered.add(key)
         # What the journal has lost; the order in which strengths were drawn is not kept here.

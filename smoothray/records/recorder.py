@@ -110,6 +110,10 @@ class Recorder:
         self.records.update((Key.of(record), record) for record in records)
         self.delivered.difference_update(map(Key.of, records))
         self.decisions.extend(new)
+        self._note(
+            cell for cell in by_cell(self.records)
+            if any(decision["what"] == "stopped" and _about(decision, cell) for decision in new)
+        )  # fmt: skip
 
     def decide(self, decision: Mapping[str, Any]) -> None:
         """Keep what the search decided, so that the next start keeps to it."""
@@ -140,9 +144,7 @@ class Recorder:
         try:
             self._meet()
         except ConnectionError as error:
-            self.say(
-                f"{error}. The study runs all the same; its records wait in {self.journal.path}."
-            )
+            self.say(f"{error}. Until it does, records wait in {self.journal.path}.")
         if journaled != self.identity:
             self.journal.append("study", identity=self.identity)
 

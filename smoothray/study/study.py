@@ -42,6 +42,8 @@ Model = TypeVar("Model", bound=BaseModel)
 Baseline = Literal["none", "direct"]
 SHIPPED = "search_spaces"
 """The folder of the studies that come along: in the project's folder, and in an installed package."""
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""A study's name."""
 
 
 class Study(Strict):
@@ -78,7 +80,7 @@ class Study(Strict):
         ) -> None: ...
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        pattern=NAME,
         max_length=100,
         description="What its records are kept under, in the journal and as MLflow's experiment. "
         "Letters, digits and `_.-`.",
@@ -431,10 +433,13 @@ def _as_written(place: tuple[int | str, ...], raw: Any) -> list[str]:
     return ["students", str(name) if name else parts[1], *parts[2:]]
 
 
-def _possible_name(name: Any) -> str:
-    """The end of an error that offers the nearest name which may be given."""
+def no_name(name: Any) -> str:
+    """What is wrong with a study's name that NAME does not match, and the nearest that would do."""
     offered = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(name)).strip("-_.")
-    return f"; '{offered}' would do" if offered else ""
+    return (
+        f"{name!r}: a study's name is of letters, digits, '_', '.' and '-', and begins with a letter or digit"
+        + (f"; '{offered}' would do" if offered else "")
+    )
 
 
 def _explain(error: ValidationError, raw: Any = None) -> list[str]:
@@ -461,10 +466,7 @@ def _explain(error: ValidationError, raw: Any = None) -> list[str]:
         ):
             continue  # its entries are there, but wrong, which has a line of its own
         elif kind == "string_pattern_mismatch" and place == "name":
-            lines.append(
-                f"name is {item['input']!r}: a study's name is of letters, digits, '_', '.' and '-', and "
-                f"begins with a letter or digit{_possible_name(item['input'])}"
-            )
+            lines.append(f"name is {no_name(item['input'])}")
         elif kind in FORMS:
             lines.append(f"{place} is {repr(item['input'])[:80]}: write {FORMS[kind]}")
         else:

@@ -10,7 +10,7 @@ import pandas as pd
 from smoothray_analysis.arms import arm_names
 from smoothray_analysis.associations import association_lines, associations, associations_over
 from smoothray_analysis.comparisons import Settings
-from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials, recorded_formulas
+from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
 from smoothray_analysis.headline import first_lines
 from smoothray_analysis.loading import Records
 from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
@@ -19,7 +19,13 @@ from smoothray_analysis.narrative import comparison_lines, one_or_all
 from smoothray_analysis.published import at_published_sizes, beside_srbench
 from smoothray_analysis.runs import catastrophes, profiles
 from smoothray_analysis.selection import TAKEN, VISIBLE, Rule, reselect
-from smoothray_analysis.sensitivity import RULES, over_ropes, sensitivity, sensitivity_lines
+from smoothray_analysis.sensitivity import (
+    RULES,
+    chosen_alike,
+    over_ropes,
+    sensitivity,
+    sensitivity_lines,
+)
 from smoothray_analysis.sizes import at_matched_sizes
 from smoothray_analysis.strengths import FIXED, unnamed
 from smoothray_analysis.text import and_list
@@ -84,18 +90,21 @@ def find(
     recorded = records.frame[records.with_fronts]
     frame = records.frame if rule is None else reselect(recorded, members, rule)
     frame = frame.assign(arm=arm_names(frame))
-    with_fronts = frame[records.with_fronts.loc[frame.index]]
+    with_fronts = frame.loc[recorded.index]
+    anew = records.has_fronts and chosen_alike(with_fronts, frame, settings)
     say("comparing the arms")
-    ev = evidence(frame, settings=settings, warnings=records.warnings)
+    ev = evidence(
+        frame, settings=settings, warnings=(*records.warnings, *_lacking(records, rule, anew))
+    )
     compared = one_or_all(ev.per_dataset, ev.over_datasets)
     results = pd.DataFrame(compared)
     say("comparing ways of choosing")
     # The report's own rule is not tried again, if all formulas were chosen by it.
-    others = [name for name in rules if name != ev.rule and records.has_fronts]
+    others = [name for name in rules if name != ev.rule and anew]
     other = sizes = published = pd.DataFrame()
     if len(results):
         other = sensitivity(recorded, frame, members, others, settings)
-    if len(results) and records.has_fronts:
+    if len(results) and anew:
         named = rule.aim if rule is not None else ev.rule
         aim = "fidelity" if "fidelity" in named else "accuracy"
         sizes = at_matched_sizes(with_fronts, members, aim, settings)
@@ -110,14 +119,13 @@ def find(
     kinds = moderators(ev.even)
     kinds_over = moderations(kinds, settings.alpha, *drawn)
     reasons = [*mechanism_lines(curves), *association_lines(goes_with_over)]
-    shown = ev.chosen[ev.chosen.index.isin(with_fronts.index)]
-    fronts = (
-        fronts_of(median_trials(shown, ev.arms), records, rule) if len(shown) else pd.DataFrame()
-    )
-    if records.has_formulas:
-        formulas = best_formulas(fronts, ev.chosen)
-    else:
-        formulas = recorded_formulas(median_trials(ev.chosen, ev.arms), ev.chosen)
+    trials = median_trials(ev.chosen, ev.arms)
+    fronts = drawn_fronts = pd.DataFrame()
+    if records.has_fronts:
+        fronts = drawn_fronts = fronts_of(trials, records, rule)
+    if 0 < len(with_fronts) < len(frame):
+        kept = ev.chosen[ev.chosen.index.isin(with_fronts.index)]
+        drawn_fronts = fronts_of(median_trials(kept, ev.arms), records, rule)
     place = len(first_lines(ev.endpoints, compared))
     return Findings(
         records=frame, evidence=ev,
@@ -128,6 +136,20 @@ def find(
         over_strengths=over_strengths(curves), associations=goes_with,
         associations_over=goes_with_over, moderators=kinds, moderations=kinds_over,
         profiles=profiles(ev.even, *drawn), catastrophes=catastrophes(ev.even, *drawn),
-        fronts=fronts, formulas=formulas, srbench=beside_srbench(ev.arms), srbench_sizes=published,
+        fronts=drawn_fronts, formulas=best_formulas(trials, ev.chosen, fronts),
+        srbench=beside_srbench(ev.arms), srbench_sizes=published,
         mechanism=(*reasons, *moderation_lines(kinds, kinds_over)),
     )  # fmt: skip
+
+
+def _lacking(records: Records, rule: Rule | None, anew: bool) -> list[str]:
+    """What a reader should know where some fits have no front."""
+    lacking, total = int((~records.with_fronts).sum()), len(records.frame)
+    if lacking in (0, total):
+        return []
+    said = f"{lacking:,} of {total:,} fits have no front here"
+    if rule is not None:
+        return [f"{said}: this report is of the rest"]
+    if not anew:
+        return [f"{said}, so that there are no other choices of formulas, and no other sizes"]
+    return [f"{said}: other choices of formulas, and other sizes, are those of the rest"]

@@ -33,6 +33,7 @@ CHOSEN = {
 }
 FEW_SENTENCES = 6
 """More comparisons than this are folded: their table says the same."""
+NO_FORMULA = "(its formula is not among these records)"
 PARTS = ("differences", "ranks", "strengths", "mechanism", "formulas")
 
 
@@ -128,7 +129,7 @@ def _formulas(table: pd.DataFrame, arms: pd.DataFrame) -> list[dict[str, Any]]:
                 "r2": plain_number(row["r2_test"]).lstrip("+"),
                 "median": plain_number(row["arm_median"]).lstrip("+"),
                 "nodes": int(row["complexity"]),
-                "text": row["formula"],
+                "text": row["formula"] if isinstance(row["formula"], str) else NO_FORMULA,
                 # Written by smoothray itself, column names escaped.
                 "mathml": [Markup(piece) for piece in breakable(mathml)]
                 if isinstance(mathml, str)
