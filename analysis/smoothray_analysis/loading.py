@@ -34,12 +34,12 @@ SCORED = (
 )  # fmt: skip
 """What `Records.fronts` reads of a member unless it is told otherwise: all but its MathML."""
 
-NEEDED_OF_MEMBERS = (
-    "complexity", "native", "r2_test", "val_loss_accuracy", "val_loss_fidelity", "val_error_accuracy",
-    "val_error_fidelity",
+MAY_LACK = (
+    "unsafe", "complexity_standard", "formula", "mathml", "r2_train", "fidelity_train", "fidelity_val",
+    "gradient_max",
 )  # fmt: skip
-"""Columns without which nothing can be chosen from fronts. Others are empty in older records, or where a file
-has the scores of fronts alone; of two sizes there is then one."""
+"""Columns of members that older records lack, or files that have the scores of fronts alone. They are then
+empty, and of two sizes there is one."""
 
 
 class RecordsError(Exception):
@@ -222,7 +222,7 @@ def _read_fronts(file: Path, columns: Sequence[str], rows: np.ndarray) -> pd.Dat
     opened = pq.ParquetFile(file)
     paths = _leaves(opened)
     missing = [name for name in columns if name not in paths]
-    lacking = [name for name in missing if name in NEEDED_OF_MEMBERS]
+    lacking = [name for name in missing if name not in MAY_LACK]
     if lacking:
         raise RecordsError(f"the fronts in {file} have no {', '.join(lacking)}")
     table = opened.read([paths[name] for name in columns if name in paths], use_threads=False)
