@@ -20,7 +20,7 @@ USAGE = 2
 
 def main() -> None:
     home = folder("SMOOTHRAY_HOME", "~/smoothray")
-    if not (home / "smoothray" / "cli.py").is_file():
+    if not (home / "smoothray" / "cli" / "__init__.py").is_file():
         fail(f"there is no smoothray project in {home}; mount it there, or set SMOOTHRAY_HOME")
     os.chdir(home)
     # The script's own folder is the home folder, where ~/smoothray would pass for a package.

@@ -435,7 +435,7 @@ def test_a_study_on_ones_own_machines(machines):
     # The head has copied the project to the other machine and started Ray there.
     status = machines.run("ray", "exec", file, "ray status")
     assert "2 local.cluster.node" in status.stdout, status.stdout
-    assert (machines.home(3) / "smoothray" / "smoothray" / "cli.py").exists()
+    assert (machines.home(3) / "smoothray" / "smoothray" / "cli" / "__init__.py").exists()
     assert not (machines.home(3) / "smoothray-records").exists()
 
     # And a token, which Ray asks for: the launcher has none.

@@ -216,7 +216,7 @@ def test_the_command_and_the_class_give_the_same_formula(file, smoothray: Comman
 def test_the_command_and_the_class_have_the_same_defaults():
     import inspect
 
-    from smoothray.cli import distill
+    from smoothray.cli.tables import distill
 
     command, model = inspect.signature(distill).parameters, SymbolicDistiller()
     for name in ("penalty", "strength", "student", "augment", "max_size"):
