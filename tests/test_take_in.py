@@ -133,6 +133,19 @@ def test_older_settings_and_named_strengths(place, main):
         assert ended.returncode in (0, None), ended.stderr
         assert f"{new} records taken in" in ended.stderr
     assert recorded().identity["fixed"] == {"jacobian": 0.1}
+    for fixed in {}, {"jacobian": 0.1}:
+        write(made_up(1, 1), place / "new.parquet", identity={**old, "fixed": fixed})
+        main("import", "new.parquet", "--name", "new")
+    assert recorded("new").identity["fixed"] == {"jacobian": 0.1}
+
+
+def test_nothing_is_taken_in_where_mlflow_cannot_be_asked(place, main, monkeypatch):
+    write(made_up(1, 1), place / "a.parquet")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    ended = main("import", "a.parquet")
+    assert ended.returncode == 2 and "does not answer" in ended.stderr
+    assert not Journal("made-up").path.exists()
 
 
 def test_another_name(place, main):
@@ -170,9 +183,12 @@ def test_what_cannot_be_taken_in_is_said_and_changes_nothing(place, main):
         assert ended.returncode == 2 and word in ended.stderr, ended.stderr
         assert ended.stderr.startswith("error: ") and "Traceback" not in ended.stderr
     assert Journal("made-up").path.read_bytes() == before
-    for name in ("../x", "my study", "-a"):
+    for name, word in {
+        **dict.fromkeys(("../x", "my study", "-a"), "a study's name is of letters"),
+        300 * "a": "has 300 characters; a study's has at most 100",
+    }.items():
         ended = main("import", "good.parquet", "--name", name)
-        assert ended.returncode == 2 and "a study's name is of letters" in ended.stderr
+        assert ended.returncode == 2 and word in ended.stderr
     ended = main("import", "mixed.parquet", "--name", "mixed")
     assert ended.returncode == 2
     assert [path.name for path in (place / ".smoothray").iterdir()] == ["made-up.jsonl.gz"]

@@ -71,7 +71,7 @@ def best_formulas(
         ["strength", "trial", "complexity", "student_r2_val", "student_r2_test", "fidelity_test",
          "teacher_r2_test", "formula"]
     ].rename(columns={f"student_r2_{part}": f"r2_{part}" for part in ("val", "test")})  # fmt: skip
-    best = trials[trials["best"]].join(fields, on="record")
+    best = trials[trials["best"].astype(bool)].join(fields, on="record")
     mathml: dict[int, str] = {}
     if fronts is not None and len(fronts):
         own = fronts[fronts["chosen"].astype(bool)]

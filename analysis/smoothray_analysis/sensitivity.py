@@ -142,15 +142,19 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
         return []
     key = ["student", "arm", "base"]
     same = others[others["variant"] == AS_HERE]
-    others = others[others["variant"] != AS_HERE]
-    both = others.merge(main[[*key, "verdict"]], on=key, suffixes=("", "_main"))
+    some = others["variant"].isin([*VARIANTS.values(), FAILED]) | same.empty
+    both = others[some].merge(main[[*key, "verdict"]], on=key, suffixes=("", "_main"))
+    both["fits"] = "here"
     if len(same):
-        by_rule = ~both["variant"].isin([*VARIANTS.values(), FAILED])
-        of_the_same = both[key].merge(same, on=key, how="left")["verdict"].to_numpy()
-        both["verdict_main"] = both["verdict_main"].where(~by_rule, of_the_same)
+        by_rule = others[~some & (others["variant"] != AS_HERE)]
+        alike = by_rule.merge(same[[*key, "verdict"]], on=key, suffixes=("", "_main"))
+        both = pd.concat([alike.assign(fits="on the fits with a front"), both], ignore_index=True)
     both = both[(both["verdict"] != "no pairs") & (both["verdict_main"] != "no pairs")]
-    tried = and_list(list(dict.fromkeys(others["variant"])))
-    if len(both) and both[["verdict", "verdict_main"]].isin(SMALL).all(axis=None):
+    if both.empty:
+        return []
+    tried = and_list(list(dict.fromkeys(both["variant"])))
+    tried += "; rules on the fits with a front" if len(same) else ""
+    if both[["verdict", "verdict_main"]].isin(SMALL).all(axis=None):
         return [
             f"However formulas and strengths are chosen ({tried}), there are too few data to tell."
         ]
@@ -165,15 +169,14 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     quiet = len(unlike[~told].drop_duplicates(key))
     unlike = unlike[told]
     parts = []
-    for (student, arm, base), group in unlike.groupby(key, sort=False):
+    for (student, arm, base, fits), group in unlike.groupby([*key, "fits"], sort=False):
         other_verdicts = [
             f"{_said(str(verdict))} with {and_list(part['variant'].tolist())}"
             for verdict, part in group.groupby("verdict", sort=False)
         ]
-        mine = main[(main["student"] == student) & (main["arm"] == arm) & (main["base"] == base)]
-        own = _said(str(mine["verdict"].iloc[0]))
+        own = _said(str(group["verdict_main"].iloc[0]))
         parts.append(
-            f"{who(str(arm), str(student), several)} against {BASE_NAMES[str(base)]} is {own} here, "
+            f"{who(str(arm), str(student), several)} against {BASE_NAMES[str(base)]} is {own} {fits}, "
             f"but {and_list(other_verdicts)}"
         )
     if not parts:

@@ -13,11 +13,11 @@ from smoothray.commands.load import read_exported
 from smoothray.commands.run import say_lacking
 from smoothray.errors import StudyError, plural
 from smoothray.records.cells import Cell
-from smoothray.records.recorded import Recorded, read_study
+from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder, completed, continued
 from smoothray.records.schema import Record, read_decisions, read_identity, says_more
 from smoothray.study.plan import Arm, Key
-from smoothray.study.study import NAME, no_name
+from smoothray.study.study import LONGEST, NAME, no_name
 
 
 def take_in(file: Path, name: str | None = None) -> None:
@@ -27,17 +27,19 @@ def take_in(file: Path, name: str | None = None) -> None:
     there, or has less of the same fit's front.
 
     Raises StudyError, before anything is written, for a file that holds no study's records, or whose study is
-    recorded here with other settings or other data.
+    recorded here with other settings or other data, or may be where MLflow cannot be asked.
     """
     given, identity, decisions = read_whole(file)
     name = name or str(given[0]["study"])
     if not re.fullmatch(NAME, name):
         raise StudyError(f"--name is {no_name(name)}")
-    here = _recorded(name)
+    if len(name) > LONGEST:
+        raise StudyError(f"--name has {len(name)} characters; a study's has at most {LONGEST}")
+    here = read_study(name, lambda text: None)
     refuse_other_data(here.records.values(), given)
     if here.identity is not None:
         continued(name, here.identity, identity)
-        identity["fixed"] = here.identity.get("fixed") or {}
+        identity["fixed"] = here.identity.get("fixed") or identity.get("fixed") or {}
     with Recorder(name, identity, say) as recorder:
         records = {Key.of(record): {**record, "study": name} for record in given}
         new = [r for key, r in records.items() if key not in recorder.records]
@@ -45,11 +47,8 @@ def take_in(file: Path, name: str | None = None) -> None:
             r for key, r in records.items()
             if key in recorder.records and says_more(r, recorder.records[key])
         ]  # fmt: skip
-        others = sum(
-            r["formula"] != recorder.records[key]["formula"]
-            for key, r in records.items()
-            if key in recorder.records and r not in fuller
-        )
+        kept = records.keys() & recorder.records.keys() - set(map(Key.of, fuller))
+        others = sum(records[k]["formula"] != recorder.records[k]["formula"] for k in kept)
         recorder.take_in([*new, *fuller], decisions)
         say(told(name, len(records), len(new), len(fuller), others))
         recorder.start(complete_cells(recorder.records, recorder.decisions))
@@ -82,13 +81,6 @@ def read_whole(file: Path) -> tuple[list[Record], dict[str, Any], list[dict[str,
         if key not in best or says_more(record, best[key]):
             best[key] = record
     return list(best.values()), completed(identity), read_decisions(file)
-
-
-def _recorded(name: str) -> Recorded:
-    try:
-        return read_study(name, lambda text: None)
-    except StudyError:  # MLflow is away, and there is no journal: the recorder says so
-        return Recorded()
 
 
 def refuse_other_data(recorded: Iterable[Record], given: Iterable[Record]) -> None:

@@ -259,10 +259,11 @@ class Recorder:
 
     def _finish_cells(self, cells: Iterable[Cell]) -> None:
         cells = list(cells)
-        groups = by_cell(dict(self.records)) if cells else {}
+        groups: dict[Cell, list[Record]] = {}
         for cell in cells:
             try:
-                self._reach()
+                self._reach()  # which may bring in fuller records
+                groups = groups or by_cell(dict(self.records))
                 stopped = next((d for d in self.decisions if _about(d, cell)), None)
                 self.tracker.finish_cell(cell, groups[cell], self._complete(cell), stopped)
             except Exception as error:

@@ -42,8 +42,8 @@ Model = TypeVar("Model", bound=BaseModel)
 Baseline = Literal["none", "direct"]
 SHIPPED = "search_spaces"
 """The folder of the studies that come along: in the project's folder, and in an installed package."""
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-"""A study's name."""
+NAME, LONGEST = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", 100
+"""What a study's name is like, and how many characters it may have."""
 
 
 class Study(Strict):
@@ -81,7 +81,7 @@ class Study(Strict):
 
     name: str = Field(
         pattern=NAME,
-        max_length=100,
+        max_length=LONGEST,
         description="What its records are kept under, in the journal and as MLflow's experiment. "
         "Letters, digits and `_.-`.",
     )

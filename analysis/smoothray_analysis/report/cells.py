@@ -15,7 +15,7 @@ NOTHING = "–"
 
 
 def text(column: str) -> Cell:
-    return lambda row: "" if row[column] is None else str(row[column])
+    return lambda row: "" if pd.isna(row[column]) else str(row[column])
 
 
 def whole(column: str) -> Cell:

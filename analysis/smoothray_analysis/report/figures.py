@@ -171,14 +171,15 @@ def _of_student(
         )  # fmt: skip
     fronts = mine(findings.fronts)
     if len(fronts):
-        whole = fronts["mathml"].notna().any()
+        whole = fronts["mathml"].notna().all()
+        where = "" if findings.all_fronts else " of those with a front"
         members = "members were best on training rows" if whole else (
             "of the members that were best on training rows, those that validation rows can choose"
         )  # fmt: skip
         yield (
             "fronts", "formulas",
             "Pareto fronts of the best arm, the direct fit and plain distillation, all on the best arm's "
-            f"median trial of those with a front; {members}. R² is spaced by log(1 − R²).",
+            f"median trial{where}; {members}. R² is spaced by log(1 − R²).",
             partial(fronts_plot, fronts, look),
         )  # fmt: skip
 

@@ -43,7 +43,8 @@ class Findings:
     results: of `narrative.one_or_all`, as a frame.
     sensitivity, ropes: of `sensitivity`. sizes: of `sizes.at_matched_sizes`. curves, over_strengths: of
     `mechanism`; associations, associations_over, moderators, moderations: of the modules `associations` and
-    `moderators`; mechanism: their lines. profiles, catastrophes: of `runs`. fronts, formulas: of `formulas`.
+    `moderators`; mechanism: their lines. profiles, catastrophes: of `runs`. fronts, formulas: of `formulas`;
+    all_fronts: whether every fit has a front.
     srbench, srbench_sizes: of `published`.
     """
 
@@ -64,6 +65,7 @@ class Findings:
     profiles: pd.DataFrame
     catastrophes: pd.DataFrame
     fronts: pd.DataFrame
+    all_fronts: bool
     formulas: pd.DataFrame
     srbench: pd.DataFrame
     srbench_sizes: pd.DataFrame
@@ -91,7 +93,9 @@ def find(
     frame = records.frame if rule is None else reselect(recorded, members, rule)
     frame = frame.assign(arm=arm_names(frame))
     with_fronts = frame.loc[recorded.index]
-    anew = records.has_fronts and chosen_alike(with_fronts, frame, settings)
+    anew = bool((with_fronts["status"] == "ok").any()) and chosen_alike(
+        with_fronts, frame, settings
+    )
     say("comparing the arms")
     ev = evidence(
         frame, settings=settings, warnings=(*records.warnings, *_lacking(records, rule, anew))
@@ -136,7 +140,8 @@ def find(
         over_strengths=over_strengths(curves), associations=goes_with,
         associations_over=goes_with_over, moderators=kinds, moderations=kinds_over,
         profiles=profiles(ev.even, *drawn), catastrophes=catastrophes(ev.even, *drawn),
-        fronts=drawn_fronts, formulas=best_formulas(trials, ev.chosen, fronts),
+        fronts=drawn_fronts, all_fronts=bool(records.with_fronts.all()),
+        formulas=best_formulas(trials, ev.chosen, fronts),
         srbench=beside_srbench(ev.arms), srbench_sizes=published,
         mechanism=(*reasons, *moderation_lines(kinds, kinds_over)),
     )  # fmt: skip
