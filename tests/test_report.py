@@ -726,6 +726,7 @@ def test_records_exported_without_fronts_are_reported_all_the_same(main, place):
     assert done.returncode == 2 and "exported without them" in done.stderr
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_scores_of_fronts_choose_as_whole_fronts_do(tmp_path):
     records = explained(made_up(6, 3))
     for number, record in enumerate(records):
@@ -809,7 +810,6 @@ def test_the_students_own_formula_is_chosen_as_it_was(tmp_path):
     assert (chosen["status"] == "ok").all() and not set(chosen["complexity"]) & {5}
 
 
-@pytest.mark.usefixtures("figures_drawn")
 def test_fits_without_a_front_are_left_out_where_fronts_are_asked(tmp_path):
     records = explained(made_up(6, 4))
     part = [{**r, "front": None} if r["trial"] < 2 else r for r in records]
