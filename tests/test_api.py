@@ -189,7 +189,7 @@ def test_wrong_data_are_refused_before_any_work(place):
 def test_records_that_are_not_there(place):
     with pytest.raises(StudyError, match="no records of a study 'nothing'"):
         load_records("nothing")
-    with pytest.raises(StudyError, match=r"cannot read nothing\.parquet"):
+    with pytest.raises(StudyError, match=r"there is no file nothing\.parquet"):
         load_records("nothing.parquet")
     Path("text.parquet").write_text("text")
     with pytest.raises(StudyError, match="text.parquet is no table of records"):

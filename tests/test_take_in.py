@@ -169,7 +169,7 @@ def test_what_cannot_be_taken_in_is_said_and_changes_nothing(place, main):
     main("import", "good.parquet")
     before = Journal("made-up").path.read_bytes()
     for file, word in {
-        "absent.parquet": "cannot read absent.parquet",
+        "absent.parquet": "there is no file absent.parquet",
         "empty.parquet": "holds no records",
         "old.parquet": "does not hold its study's settings",
         "seed.parquet": "seed was 1, now is 2",

@@ -38,6 +38,8 @@ def load_records(study: Study | str | Path, *, fronts: bool = False) -> pd.DataF
 
 def read_exported(file: Path) -> list[Record]:
     """The records of a file that `smoothray export` wrote. Raises StudyError where it is no such file."""
+    if not file.is_file():
+        raise StudyError(f"there is no file {file}; 'smoothray export STUDY {file}' writes one")
     try:
         records = read_parquet(file)
     except OSError as error:
