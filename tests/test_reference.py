@@ -30,6 +30,8 @@ from smoothray.records.journal import Journal
 from smoothray.study.plan import Key
 from smoothray.study.settings import EARLIER
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent / "reference"
 PROBE = json.loads((HERE / "probe.json").read_text())
 CLOCK = {"teacher_seconds", "student_seconds", "student_cpu_seconds"}
