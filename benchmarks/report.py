@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from smoothray.records.schema import Record, new_record, write_parquet
+from smoothray.records.parquet import write_parquet
+from smoothray.records.schema import Record, new_record
 from smoothray.study.plan import Arm, Key
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)

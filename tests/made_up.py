@@ -8,7 +8,8 @@ import numpy as np
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.loading import Records, load_parquet
 
-from smoothray.records.schema import new_record, write_parquet
+from smoothray.records.parquet import write_parquet
+from smoothray.records.schema import new_record
 from smoothray.students import select
 from smoothray.study.plan import Arm, Key
 

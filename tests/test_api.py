@@ -21,7 +21,8 @@ from smoothray.commands.status import status
 from smoothray.datasets import expand
 from smoothray.errors import DataError, StudyError
 from smoothray.records.journal import Journal
-from smoothray.records.schema import SCHEMA, write_parquet
+from smoothray.records.parquet import write_parquet
+from smoothray.records.schema import SCHEMA
 
 SMALL = {
     "teacher": {"steps": 60, "hidden": [8]},

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from conftest import OURS, Command
 
+from smoothray.records.parquet import read_parquet
 from smoothray.records.recorder import Recorder
-from smoothray.records.schema import read_parquet
 from smoothray.students import OperonStudent
 from smoothray.study import load_study, parse_study
 from smoothray.study.settings import TeacherSettings

@@ -19,17 +19,10 @@ from smoothray.commands.run import refuse_changed_data
 from smoothray.datasets import Dataset
 from smoothray.errors import StudyError
 from smoothray.records.journal import Journal
+from smoothray.records.parquet import read_parquet, write_parquet
 from smoothray.records.recorded import read_study, require_records
 from smoothray.records.recorder import Recorder
-from smoothray.records.schema import (
-    Record,
-    as_frame,
-    failed,
-    in_order,
-    new_record,
-    read_parquet,
-    write_parquet,
-)
+from smoothray.records.schema import Record, as_frame, failed, in_order, new_record
 from smoothray.study import parse_study
 from smoothray.study.plan import Arm, Key
 

@@ -31,8 +31,10 @@ from smoothray_analysis.sensitivity import RULES, sensitivity, sensitivity_lines
 from smoothray_analysis.strengths import StrengthError
 from smoothray_analysis.verdict import evidence
 
+from smoothray.records.fronts import FRONTS
 from smoothray.records.journal import Journal
-from smoothray.records.schema import FRONTS, failed, write_parquet
+from smoothray.records.parquet import write_parquet
+from smoothray.records.schema import failed
 from smoothray.study.plan import Arm
 
 FEW = Settings(resamples=50)

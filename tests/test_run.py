@@ -14,7 +14,7 @@ import pytest
 from conftest import COMMAND, Command, clean_environment
 
 from smoothray.records.journal import Journal
-from smoothray.records.schema import read_identity, read_parquet, write_parquet
+from smoothray.records.parquet import read_identity, read_parquet, write_parquet
 
 pytestmark = pytest.mark.ray
 

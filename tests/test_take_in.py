@@ -10,16 +10,11 @@ import pytest
 from made_up import made_up
 
 from smoothray.commands.load import load_records
+from smoothray.records.fronts import FRONTS, kept_of_front
 from smoothray.records.journal import Journal
+from smoothray.records.parquet import read_decisions, read_parquet, write_parquet
 from smoothray.records.recorded import read_study
-from smoothray.records.schema import (
-    FRONTS,
-    failed,
-    kept_of_front,
-    read_decisions,
-    read_parquet,
-    write_parquet,
-)
+from smoothray.records.schema import failed
 from smoothray.search.board import decision
 from smoothray.study.plan import Arm
 

@@ -14,7 +14,8 @@ from smoothray_analysis.strengths import at_chosen_strength, choice_for
 from smoothray_analysis.verdict import Evidence, evidence
 from smoothray_analysis.versions import made_with
 
-from smoothray.records.schema import failed, write_parquet
+from smoothray.records.parquet import write_parquet
+from smoothray.records.schema import failed
 from smoothray.students import select
 from smoothray.study.plan import Arm
 

@@ -123,8 +123,9 @@ def export(
 ) -> None:
     """Write a study's records to one Parquet file, a row a trial."""
     from smoothray.commands.console import say
+    from smoothray.records.fronts import FRONTS
+    from smoothray.records.parquet import write_parquet
     from smoothray.records.recorded import require_study
-    from smoothray.records.schema import FRONTS, write_parquet
     from smoothray.study.study import study_name
 
     if fronts not in FRONTS:

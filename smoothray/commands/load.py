@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from smoothray.commands.console import say
 from smoothray.errors import StudyError
+from smoothray.records.parquet import read_parquet
 from smoothray.records.recorded import require_records
-from smoothray.records.schema import Record, as_frame, read_parquet
+from smoothray.records.schema import Record, as_frame
 from smoothray.study import Study
 from smoothray.study.study import study_name
 

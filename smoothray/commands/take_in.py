@@ -13,9 +13,11 @@ from smoothray.commands.load import read_exported
 from smoothray.commands.run import say_lacking
 from smoothray.errors import StudyError, plural
 from smoothray.records.cells import Cell
+from smoothray.records.fronts import says_more
+from smoothray.records.parquet import read_decisions, read_identity
 from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder, completed, continued
-from smoothray.records.schema import Record, read_decisions, read_identity, says_more
+from smoothray.records.schema import Record
 from smoothray.study.plan import Arm, Key
 from smoothray.study.study import LONGEST, NAME, no_name
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from smoothray.records.schema import Record, kept_of_front
+from smoothray.records.fronts import kept_of_front
+from smoothray.records.schema import Record
 from smoothray.study.plan import Arm, Key
 
 Cell = tuple[str, Arm, str]

@@ -8,8 +8,9 @@ from typing import Any
 
 from smoothray.errors import StudyError, did_you_mean
 from smoothray.records.connection import shown, tracking_uri
+from smoothray.records.fronts import says_more
 from smoothray.records.journal import Journal
-from smoothray.records.schema import Record, says_more, with_all_fields
+from smoothray.records.schema import Record, with_all_fields
 from smoothray.records.tracker import Tracker, known_studies
 from smoothray.study.plan import Key
 

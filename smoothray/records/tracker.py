@@ -31,7 +31,8 @@ from smoothray.records.connection import (
     tracking_uri,
     unreachable,
 )
-from smoothray.records.schema import Record, read_parquet, write_parquet
+from smoothray.records.parquet import read_parquet, write_parquet
+from smoothray.records.schema import Record
 from smoothray.study.plan import Key
 
 TABLE = "trials.parquet"
