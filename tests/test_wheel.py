@@ -12,7 +12,7 @@ from conftest import COMMAND, Command, clean_environment
 
 from smoothray.errors import StudyError
 from smoothray.study import load_study
-from smoothray.study.study import studies, study_file
+from smoothray.study.files import studies, study_file
 
 ROOT = Path(__file__).parent.parent
 STUDIES = sorted(file.name for file in (ROOT / "search_spaces").glob("*.yaml"))
@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FIND = """
-from smoothray.study.study import load_study, study_file
+from smoothray.study.files import load_study, study_file
 study = load_study("quickstart")
 study.check(available=False)
 print(study_file("quickstart"))

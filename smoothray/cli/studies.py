@@ -126,7 +126,7 @@ def export(
     from smoothray.records.fronts import FRONTS
     from smoothray.records.parquet import write_parquet
     from smoothray.records.recorded import require_study
-    from smoothray.study.study import study_name
+    from smoothray.study.files import study_name
 
     if fronts not in FRONTS:
         raise StudyError(f"--fronts takes {', '.join(FRONTS)}, not '{fronts}'")

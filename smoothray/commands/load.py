@@ -11,7 +11,7 @@ from smoothray.records.parquet import read_parquet
 from smoothray.records.recorded import require_records
 from smoothray.records.schema import Record, as_frame
 from smoothray.study import Study
-from smoothray.study.study import study_name
+from smoothray.study.files import study_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from smoothray.records.parquet import read_identity, write_parquet
 from smoothray.records.recorded import require_study
 from smoothray.records.recorder import completed
 from smoothray.records.versions import commit_here
+from smoothray.study.files import load_study, study_file, study_name
 from smoothray.study.settings import in_words
-from smoothray.study.study import load_study, study_file, study_name
 
 
 def report(

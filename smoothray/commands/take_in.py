@@ -18,8 +18,8 @@ from smoothray.records.parquet import read_decisions, read_identity
 from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder, completed, continued
 from smoothray.records.schema import Record
+from smoothray.study.explain import LONGEST, NAME, no_name
 from smoothray.study.plan import Arm, Key
-from smoothray.study.study import LONGEST, NAME, no_name
 
 
 def take_in(file: Path, name: str | None = None) -> None:

@@ -13,9 +13,9 @@ from smoothray.distillation.attempts import candidate_arms
 from smoothray.distillation.choice import checked_signs
 from smoothray.errors import StudyError, did_you_mean
 from smoothray.formulas.dimensions import parse_unit
+from smoothray.study.explain import validated
 from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings, TeacherSettings
-from smoothray.study.study import validated
 
 if TYPE_CHECKING:
     from smoothray.distillation.distiller import SymbolicDistiller

@@ -1,13 +1,10 @@
-"""The Study: what to run, read from one YAML file and checked before anything starts."""
+"""The Study: what to run, checked before anything starts."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     Field,
@@ -16,11 +13,11 @@ from pydantic import (
     model_validator,
 )
 
-import smoothray
-from smoothray.errors import SmoothrayError, StudyError, did_you_mean
+from smoothray.errors import StudyError, did_you_mean
 from smoothray.penalties import PENALTIES, find_penalty, try_penalty
 from smoothray.penalties.jacobian import Placebo
 from smoothray.plugins import modules_to_ship
+from smoothray.study.explain import LONGEST, NAME, explain
 from smoothray.study.settings import (
     Axis,
     Strengths,
@@ -38,12 +35,7 @@ if TYPE_CHECKING:
     GivenStrengths = Strengths | Mapping[str, Any] | Sequence[float] | float | None
     GivenStudent = StudentSettings | Mapping[str, Any] | str
 
-Model = TypeVar("Model", bound=BaseModel)
 Baseline = Literal["none", "direct"]
-SHIPPED = "search_spaces"
-"""The folder of the studies that come along: in the project's folder, and in an installed package."""
-NAME, LONGEST = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", 100
-"""What a study's name is like, and how many characters it may have."""
 
 
 class Study(Strict):
@@ -256,9 +248,7 @@ class Study(Strict):
         try:
             return validate(raw)
         except ValidationError as error:
-            lines = list(dict.fromkeys(_explain(error, raw)))
-            more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
-            raise StudyError("\n".join([*lines[:MOST], *more])) from None
+            raise StudyError(explain(error, SECTIONS, raw)) from None
 
     def restarts_of(self, penalty: str) -> int:
         """How many attempts an arm of a penalty or baseline has on the same splits."""
@@ -322,71 +312,8 @@ def _refuse_registered(what: str, name: str, registry: Mapping[str, type]) -> No
         )
 
 
-def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> Study:
-    """Read and check a study file; `overrides` replace its top-level keys.
-
-    Raises:
-        StudyError: one line for each thing that is wrong.
-    """
-    path = study_file(path)
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        there = studies()
-        hint = f"{did_you_mean(path.stem, there) or '.'} Known by name are {', '.join(there)}"
-        raise StudyError(f"cannot read the study file {path}: {error.strerror}{hint}") from None
-    except OSError as error:
-        raise StudyError(f"cannot read the study file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = re.sub(r"\s+", " ", str(error))
-        raise StudyError(f"{path} is not YAML: {where}") from None
-    if not isinstance(raw, dict):
-        raise StudyError(f"{path} holds no study; it must be a mapping with 'name' and 'datasets'")
-    raw.setdefault("name", path.stem)
-    return parse_study({**raw, **(overrides or {})}, str(path))
-
-
-def study_file(study: Path | str) -> Path:
-    """The file of a study given by its path, or by its name: here, in `search_spaces`, or installed."""
-    places = (Path(study), *(folder / f"{study}.yaml" for folder in _folders()))
-    return next((place for place in places if place.is_file()), Path(study))
-
-
-def studies() -> list[str]:
-    """The names that `study_file` finds: of files here, then in `search_spaces`, then of the installed."""
-    files = (file for folder in _folders() for file in sorted(folder.glob("*.yaml")))
-    return list(dict.fromkeys(file.stem for file in files))
-
-
-def _folders() -> tuple[Path, ...]:
-    """Where studies are looked for by name."""
-    installed = Path(smoothray.__file__).parent / SHIPPED
-    checkout = Path(smoothray.__file__).parent.parent / SHIPPED
-    return Path(), Path(SHIPPED), installed if installed.is_dir() else checkout
-
-
-def study_name(study: Path | str) -> str:
-    """The name of a study that is given by its file or its name."""
-    file = study_file(study)
-    named_as_file = file.suffix in (".yaml", ".yml")
-    return load_study(file).name if named_as_file or file.is_file() else str(study)
-
-
-def parse_study(raw: Mapping[str, Any], where: str = "study") -> Study:
-    """A Study from plain values. Raises StudyError, a line for each thing that is wrong."""
-    try:
-        return Study.model_validate(raw)
-    except SmoothrayError as error:
-        lines = [f"{where}: {line}" for line in str(error).splitlines()]
-        raise StudyError("\n".join(lines)) from None
-
-
-def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """`values` as a model, for options of the command line. Raises StudyError."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise StudyError("\n".join(_explain(error))) from None
+def _is_frame(value: Any) -> bool:
+    return hasattr(value, "columns") and hasattr(value, "dtypes")
 
 
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -396,80 +323,4 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "students": StudentSettings,
     "penalties": Strengths,
 }
-
-
-MOST = 10
-"""Errors of a file that are shown at once."""
-FORMS = {"model_type": "a mapping of its settings", "tuple_type": "a list"}
-
-
-def _is_frame(value: Any) -> bool:
-    return hasattr(value, "columns") and hasattr(value, "dtypes")
-
-
-def _lies_within(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
-    return len(place) > len(outer) and place[: len(outer)] == outer
-
-
-def _as_written(place: tuple[int | str, ...], raw: Any) -> list[str]:
-    """A place in a study as its file has it: `student: selection`, not `students.0.selection`.
-
-    >>> _as_written(("students", 0, "selection"), {"student": {"selection": "best"}})
-    ['student', 'selection']
-    >>> _as_written(("students", 1, "budget"), {"students": ["pysr", {"name": "operon", "budget": 5}]})
-    ['students', 'operon', 'budget']
-    """
-    parts = [f"number {part + 1}" if isinstance(part, int) else str(part) for part in place]
-    if parts[:1] == ["penalties"] and parts[2:3] == ["values"]:
-        del parts[2]  # of a list it is not written
-    if parts[:1] != ["students"] or len(parts) < 2 or not isinstance(raw, Mapping):
-        return parts
-    students = raw.get("students")
-    if "student" in raw or isinstance(students, str | Mapping):
-        return ["student" if "student" in raw else "students", *parts[2:]]
-    number = place[1]
-    entry = students[number] if isinstance(students, Sequence) and isinstance(number, int) else None
-    name = entry.get("name") if isinstance(entry, Mapping) else None
-    return ["students", str(name) if name else parts[1], *parts[2:]]
-
-
-def no_name(name: Any) -> str:
-    """What is wrong with a study's name that NAME does not match, and the nearest that would do."""
-    offered = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(name)).strip("-_.")
-    return (
-        f"{name!r}: a study's name is of letters, digits, '_', '.' and '-', and begins with a letter or digit"
-        + (f"; '{offered}' would do" if offered else "")
-    )
-
-
-def _explain(error: ValidationError, raw: Any = None) -> list[str]:
-    """Pydantic's errors in plain words, each with the place in the file. raw: what was written."""
-    lines = []
-    items = error.errors()
-    for item in items:
-        path = _as_written(item["loc"], raw)
-        place = ": ".join(path)
-        kind = item["type"]
-        if kind == "extra_forbidden":
-            section = str(item["loc"][0]) if len(path) > 1 else ""
-            known = [*SECTIONS[section].model_fields, *(["student"] if not section else [])]
-            within = f" in '{': '.join(path[:-1])}'" if section else ""
-            hint = did_you_mean(path[-1], known) or f"; it takes {', '.join(known)}"
-            lines.append(f"unknown key '{path[-1]}'{within}{hint}")
-        elif kind == "missing":
-            lines.append(f"the key '{place}' is missing")
-        elif kind == "value_error":
-            for message in str(item["ctx"]["error"]).splitlines():
-                lines.append(f"{place}: {message}" if place else message)
-        elif kind == "too_short" and any(
-            _lies_within(other["loc"], item["loc"]) for other in items
-        ):
-            continue  # its entries are there, but wrong, which has a line of its own
-        elif kind == "string_pattern_mismatch" and place == "name":
-            lines.append(f"name is {no_name(item['input'])}")
-        elif kind in FORMS:
-            lines.append(f"{place} is {repr(item['input'])[:80]}: write {FORMS[kind]}")
-        else:
-            given = repr(item["input"])
-            lines.append(f"{place} is {given[:80]}: {item['msg'][0].lower()}{item['msg'][1:]}")
-    return lines
+"""What each part of a study file is read as, for `explain`."""
