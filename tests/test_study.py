@@ -10,7 +10,7 @@ import pytest
 from smoothray.datasets import expand, load_dataset
 from smoothray.errors import SmoothrayError, StudentError, StudyError
 from smoothray.penalties import PENALTIES
-from smoothray.records.recorder import continued
+from smoothray.records.identity import continued
 from smoothray.study import Study, load_study, parse_study
 from smoothray.study.plan import arms
 from smoothray.study.settings import default_strengths

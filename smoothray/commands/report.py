@@ -12,9 +12,9 @@ from typing import Any
 from smoothray import __version__
 from smoothray.commands.console import err, out, say
 from smoothray.errors import SmoothrayError, StudyError
+from smoothray.records.identity import completed
 from smoothray.records.parquet import read_identity, write_parquet
 from smoothray.records.recorded import require_study
-from smoothray.records.recorder import completed
 from smoothray.records.versions import commit_here
 from smoothray.study.files import load_study, study_file, study_name
 from smoothray.study.settings import in_words

@@ -14,9 +14,10 @@ from smoothray.commands.run import say_lacking
 from smoothray.errors import StudyError, plural
 from smoothray.records.cells import Cell
 from smoothray.records.fronts import says_more
+from smoothray.records.identity import completed, continued
 from smoothray.records.parquet import read_decisions, read_identity
 from smoothray.records.recorded import read_study
-from smoothray.records.recorder import Recorder, completed, continued
+from smoothray.records.recorder import Recorder
 from smoothray.records.schema import Record
 from smoothray.study.explain import LONGEST, NAME, no_name
 from smoothray.study.plan import Arm, Key

@@ -7,18 +7,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import yaml
-
-from smoothray.errors import StudyError
 from smoothray.records.cells import Cell, by_cell
 from smoothray.records.connection import shown
+from smoothray.records.identity import continued
 from smoothray.records.journal import Journal
 from smoothray.records.outline import best_cell
 from smoothray.records.recorded import Recorded
 from smoothray.records.schema import Record
 from smoothray.records.tracker import Tracker
 from smoothray.study.plan import Arm, Key
-from smoothray.study.settings import EARLIER
 
 BATCH = 50
 RETRY_SECONDS = 10.0
@@ -283,66 +280,3 @@ def _about(decision: Mapping[str, Any], cell: Cell) -> bool:
     dataset, arm, _ = cell
     about = (decision["dataset"], Arm.of(decision))
     return decision["what"] == "stopped" and about == (dataset, arm)
-
-
-def continued(study: str, recorded: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of a recorded study that goes on as given: with the students of both.
-
-    Raises StudyError, with all that differs, unless it may.
-    """
-    lacking = {
-        key
-        for name, student in (recorded.get("students") or {}).items()
-        for key in EARLIER.keys() - student.keys()
-        if name in given["students"]
-    }
-    recorded = completed(recorded)
-    lines = []
-    for name in ("seed", "teacher", "students"):
-        before, now = recorded.get(name), given.get(name)
-        if name == "students" and isinstance(before, dict) and isinstance(now, dict):
-            shared = before.keys() & now.keys()
-            before = {s: before[s] for s in sorted(shared)}
-            now = {s: now[s] for s in sorted(shared)}
-        lines += _differences(name, before, now)
-    new = {line.split(" was ")[0].rsplit(".", 1)[-1] for line in lines}
-    if lines and new <= lacking:
-        wanted = {key: value for key, value in EARLIER.items() if key in new}
-        raise StudyError(
-            f"the study '{study}' was recorded before students had {', '.join(wanted)}; to go on with it "
-            f"write `student: {_as_yaml(wanted)}`, else give this one another name (--name)"
-        )
-    if lines:
-        raise StudyError(
-            f"the study '{study}' is recorded with other settings:\n  "
-            + "\n  ".join(lines)
-            + "\nIt may grow by data sets, trials and arms; for other settings give it another name "
-            "(--name)."
-        )
-    return {**given, "students": {**recorded["students"], **given["students"]}}
-
-
-def completed(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """An identity that was recorded before students had all the keys that they have now, with these."""
-    students = identity.get("students")
-    if not isinstance(students, Mapping):
-        return dict(identity)
-    return {**identity, "students": {name: {**EARLIER, **s} for name, s in students.items()}}
-
-
-def _as_yaml(values: Mapping[str, Any]) -> str:
-    """
-    >>> _as_yaml({"shorten": False})
-    '{shorten: false}'
-    """
-    return yaml.safe_dump(dict(values), default_flow_style=True, sort_keys=False).strip()
-
-
-def _differences(place: str, before: Any, now: Any) -> list[str]:
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        return [
-            line
-            for key in sorted({*before, *now})
-            for line in _differences(f"{place}.{key}", before.get(key), now.get(key))
-        ]
-    return [] if before == now else [f"{place} was {before}, now is {now}"]
