@@ -18,7 +18,9 @@ import time
 from pathlib import Path
 
 from smoothray.commands.console import rows_table, say, show
-from smoothray.commands.estimate import Estimate, estimate, measure, recorded_costs, training_rows
+from smoothray.commands.costs import recorded_costs, training_rows
+from smoothray.commands.estimate import Estimate, estimate
+from smoothray.commands.measure import measure
 from smoothray.commands.plan import what_is_left
 from smoothray.commands.run import load_datasets
 from smoothray.records.recorded import Recorded, read_study

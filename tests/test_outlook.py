@@ -8,17 +8,9 @@ import pytest
 from conftest import all_keys as keys
 from test_processes import Apart
 
-from smoothray.commands.estimate import (
-    START_SECONDS,
-    STOP_SECONDS,
-    Costs,
-    Prices,
-    Shape,
-    estimate,
-    measure,
-    recorded_costs,
-    training_rows,
-)
+from smoothray.commands.costs import STOP_SECONDS, Costs, recorded_costs, training_rows
+from smoothray.commands.estimate import START_SECONDS, Prices, Shape, estimate
+from smoothray.commands.measure import measure
 from smoothray.commands.run import load_datasets
 from smoothray.errors import past_limit
 from smoothray.records.schema import failed, new_record

@@ -113,14 +113,13 @@ def distill(
     """Find a formula for a column of a table, by way of a smooth network."""
     from smoothray.commands.console import Seldom, err, reported, say
     from smoothray.commands.distill import (
-        Distilled,
-        automatic_repeats,
         check_mlflow,
         log_to_mlflow,
         print_result,
         result,
         write_files,
     )
+    from smoothray.commands.distilled import Distilled, automatic_repeats
     from smoothray.commands.table import load_table, monotone_signs
     from smoothray.datasets import parse_spec
     from smoothray.datasets.splits import holdout

@@ -9,17 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.table import Table
 
 from smoothray.commands.console import err, hours, out, rows_table, say, show
-from smoothray.commands.estimate import (
-    Costs,
-    Estimate,
-    Prices,
-    Shape,
-    estimate,
-    measure,
-    recorded_costs,
-    students_memory,
-    training_rows,
-)
+from smoothray.commands.costs import Costs, recorded_costs, students_memory, training_rows
+from smoothray.commands.estimate import Estimate, Prices, Shape, estimate
+from smoothray.commands.measure import measure
 from smoothray.commands.run import load_datasets
 from smoothray.datasets import Dataset
 from smoothray.errors import StudyError, plural

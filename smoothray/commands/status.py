@@ -6,7 +6,8 @@ import os
 from collections import Counter
 
 from smoothray.commands.console import hours, out, reasons, rows_table, say, show
-from smoothray.commands.estimate import estimate, recorded_costs
+from smoothray.commands.costs import recorded_costs
+from smoothray.commands.estimate import estimate
 from smoothray.commands.plan import what_is_left
 from smoothray.datasets import expand
 from smoothray.records.recorded import read_study
