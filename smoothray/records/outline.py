@@ -69,7 +69,7 @@ def description(cell: Cell, records: Iterable[Record]) -> str:
             f"```\n{(middle['formula'] or '')[:4000]}\n```",
             ", ".join(scores) + " (on test rows)",
         ]
-    lines.append(f"Made by `{command()}`")
+    lines.append(f"Recorded by `{command()}`")
     return "\n\n".join(lines)
 
 

@@ -76,17 +76,22 @@ def _of_student(
             "dotted lines, if there are any, the axis is logarithmic. The direct fit has no teacher.",
             partial(endpoint_plot, several, rope, look),
         )  # fmt: skip
-    for base in BASE_NAMES:
-        if len(table) and len(part := table[table["base"] == base]):
-            yield (
-                f"forest_{base}", "differences",
-                f"Differences from {BASE_NAMES[base]}: median of the paired differences over the trials, "
-                f"with a 95 % interval that allows for overlapping splits (from {FEW} pairs on); the last "
-                "line is the median over the data sets with its bootstrap interval. Filled: significant "
-                f"after Holm. {grey}Beyond dotted "
-                f"lines, if there are any, the axis is logarithmic. Arrows: more than {FAR:g} R² apart.",
-                partial(forest_plot, part, over[over["base"] == base], base, rope, look),
-            )  # fmt: skip
+    bases = [base for base in BASE_NAMES if len(table) and (table["base"] == base).any()]
+    for base in bases:
+        read = (
+            "median of the paired differences over the trials, "
+            f"with a 95 % interval that allows for overlapping splits (from {FEW} pairs on); the last "
+            "line is the median over the data sets with its bootstrap interval. Filled: significant "
+            f"after Holm. {grey}Beyond dotted "
+            f"lines, if there are any, the axis is logarithmic. Arrows: more than {FAR:g} R² apart."
+        )  # fmt: skip
+        how = f": {read}" if base == bases[0] else f", read as those from {BASE_NAMES[bases[0]]}."
+        yield (
+            f"forest_{base}", "differences", f"Differences from {BASE_NAMES[base]}{how}",
+            partial(
+                forest_plot, table[table["base"] == base], over[over["base"] == base], base, rope, look
+            ),
+        )  # fmt: skip
     scores = ev.scores[ev.scores.index.get_level_values("student") == student].droplevel("student")
     if _ordered(scores).shape[1] > 1:
         yield (
