@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("tables", type=Path)
     folder = parser.parse_args().tables
     read = {name: pd.read_csv(folder / f"{name}.csv") for name in (
-        "arms", "strengths_per_dataset", "per_dataset", "endpoints", "sizes", "srbench",
+        "arms", "strengths_per_dataset", "per_dataset", "endpoints", "sizes",
     )}  # fmt: skip
     title("Levels: medians over the data sets at the chosen strengths")
     levels(read["arms"])
@@ -43,8 +43,9 @@ def main() -> None:
     chosen(read["per_dataset"])
     title("The placebo: the largest difference in a median, and on a single data set")
     placebo(read["endpoints"], read["sizes"], read["per_dataset"])
-    title("SRBench's medians beside ours")
-    beside(read["srbench"])
+    if (folder / "srbench.csv").exists():
+        title("SRBench's medians beside ours")
+        beside(pd.read_csv(folder / "srbench.csv"))
     if (folder / "srbench_sizes.csv").exists():
         title("The same at equal size; in brackets: on how many data sets ours is higher")
         equal_sizes(pd.read_csv(folder / "srbench_sizes.csv"))
