@@ -27,6 +27,10 @@ class TeacherError(SmoothrayError):
     """A network that cannot be a teacher, or not under this penalty."""
 
 
+class TrackingError(SmoothrayError, ConnectionError):
+    """MLflow, which does not answer now or cannot be read; what waits for it is not lost."""
+
+
 class PluginError(StudyError, StudentError):
     """A penalty or student that is not there, or is none."""
 

@@ -17,11 +17,11 @@ import pytest
 
 from smoothray.commands.run import refuse_changed_data
 from smoothray.datasets import Dataset
-from smoothray.errors import StudyError
+from smoothray.errors import StudyError, TrackingError
 from smoothray.records.journal import Journal
 from smoothray.records.parquet import read_parquet, write_parquet
 from smoothray.records.recorded import read_study, require_records
-from smoothray.records.recorder import Recorder
+from smoothray.records.recorder import Lacking, Recorder
 from smoothray.records.schema import Record, as_frame, failed, in_order, new_record
 from smoothray.study import parse_study
 from smoothray.study.plan import Arm, Key
@@ -188,9 +188,9 @@ def test_records_have_an_order():
 
 def test_records_are_delivered_once(place):
     first = deliver(record(0), record(1), failed(record(2), "why"))
-    assert first.lacking == 0 and first.problem is None
+    assert first.lacking == Lacking()
     size = first.journal.path.stat().st_size
-    assert deliver().lacking == 0
+    assert deliver().lacking == Lacking()
     assert first.journal.path.stat().st_size == size
     assert len(runs()) == 3
     (parent,) = runs("cell")
@@ -232,14 +232,14 @@ def test_a_first_try_that_is_delivered_with_its_retry_leaves_no_run(place, monke
             recorder.add(record(0))
         recorder.start(complete=lambda cell: True)
         assert not wait or retried.wait(30)
-        assert recorder.finish(timeout=60) == 0
+        assert recorder.finish(timeout=60) == Lacking()
     assert [run.info.status for run in runs()] == ["FINISHED"]
 
 
 def test_what_was_journaled_but_not_delivered_is_delivered_next_time(place):
     with Recorder("s", identity()) as recorder:
         recorder.add(record(0))  # killed before it could deliver
-    assert deliver(record(1)).lacking == 0
+    assert deliver(record(1)).lacking == Lacking()
     assert len(runs()) == 2
     assert len(tables()) == 2
 
@@ -252,9 +252,9 @@ def test_killed_between_delivery_and_table(place):
             if recorder.delivered:
                 break
             time.sleep(0.05)
-        assert recorder.delivered and not recorder.problem
+        assert recorder.delivered
     assert len(runs()) == 1 and tables() == []
-    assert deliver().lacking == 0
+    assert deliver().lacking == Lacking()
     assert len(runs()) == 1 and len(tables()) == 1
 
 
@@ -266,7 +266,7 @@ def test_killed_before_the_delivery_was_noted(place):
     with journal:
         for entry in entries:
             journal.append(**entry)
-    assert deliver().lacking == 0
+    assert deliver().lacking == Lacking()
     assert len(runs()) == 1
 
 
@@ -289,7 +289,7 @@ def test_another_database_gets_everything(place, empty_database, monkeypatch):
     deliver(record(0))
     shutil.copy(empty_database, place / "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/other.db")
-    assert deliver(record(1)).lacking == 0
+    assert deliver(record(1)).lacking == Lacking()
     assert len(runs()) == 2 and len(tables()) == 2
 
 
@@ -320,7 +320,7 @@ def test_a_study_recorded_before_shortening_goes_on_without_it(place):
     assert "before students had shorten" in str(refused.value)
     assert "write `student: {shorten: false}`" in str(refused.value)
     same = identity(student={"shorten": False})
-    assert deliver(record(1), study_identity=same).lacking == 0
+    assert deliver(record(1), study_identity=same).lacking == Lacking()
     assert Journal("s").path.exists()
     deliver(record(2), study_identity=same)
     with pytest.raises(StudyError, match="shorten was False, now is True"):
@@ -462,17 +462,46 @@ def test_mlflow_away_then_back(place, port, start_server, monkeypatch):
         assert "does not answer" in said[0] and "\n" not in said[0]
         recorder.start(complete=lambda cell: True)
         recorder.add(record(2))
-        assert recorder.finish(timeout=60) == 1
-        assert recorder.problem and "\n" not in recorder.problem
+        lacking = recorder.finish(timeout=60)
+        assert lacking.records == 1 and lacking.problem and "\n" not in lacking.problem
     with Recorder("s", identity(), said.append) as recorder:
         assert [key.trial for key in recorder.records] == [2]
         recorder.start(complete=lambda cell: True)
         start_server()
         recorder.add(record(3))
-        assert recorder.finish(timeout=60) == 0
+        assert recorder.finish(timeout=60) == Lacking()
         assert sorted(key.trial for key in recorder.records) == [0, 1, 2, 3]
     assert sorted(r["trial"] for r in tables()) == [0, 1, 2, 3]
     assert len(runs()) == 4
+
+
+def test_an_mlflow_that_is_away_is_asked_again_by_itself_and_at_the_end_but_once(
+    place, monkeypatch
+):
+    tries: list[int] = []
+
+    def reach() -> None:
+        tries.append(len(tries))
+        raise TrackingError("it does not answer")
+
+    monkeypatch.setattr("smoothray.records.recorder.RETRY_SECONDS", 0.05)
+    with Recorder("s", identity()) as recorder:
+        monkeypatch.setattr(recorder, "_reach", reach)
+        recorder.start(complete=lambda cell: False)
+        recorder.add(record(0))
+        for _ in range(200):
+            if len(tries) > 3:
+                break
+            time.sleep(0.05)
+        assert len(tries) > 3  # though nothing was added
+        monkeypatch.setattr("smoothray.records.recorder.RETRY_SECONDS", 60.0)
+        for trial in range(1, 200):
+            recorder.add(record(trial))
+        time.sleep(0.2)
+        before = len(tries)
+        lacking = recorder.finish(timeout=60)
+        assert lacking == Lacking(200, 0, "it does not answer")
+        assert len(tries) <= before + 2
 
 
 # ---- what MLflow's readers see

@@ -74,7 +74,9 @@ class Done:
         try:
             told = list(run.scores())
             self.records = list(run.rows(search.known_keys()).values())
-            self.lacking, _ = run.finish(60)
+            lacking = run.finish(60)
+            assert lacking is not None
+            self.lacking = lacking.records
         finally:
             run.close()
             ray.kill(run.pool)

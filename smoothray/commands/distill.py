@@ -19,7 +19,6 @@ from smoothray.commands.distilled_tables import print_front, print_stability, un
 from smoothray.datasets.suspicions import row_numbers
 from smoothray.distillation.saved import as_json
 from smoothray.distillation.stability import Stability
-from smoothray.errors import StudyError
 from smoothray.study.plan import Arm
 
 
@@ -142,19 +141,17 @@ def write_files(distilled: Distilled, folder: Path, source: str = "", **shown: A
 
 
 def check_mlflow() -> None:
-    """Raises StudyError where MLflow cannot be used, before the time of a fit is spent."""
-    from smoothray.records.connection import client_of, tracking_uri
+    """Raises StudyError or TrackingError where MLflow cannot be used, before the time of a fit is spent."""
+    from smoothray.records.models import EXPERIMENT
+    from smoothray.records.tracker import Tracker
 
-    try:
-        client_of(tracking_uri())
-    except ConnectionError as error:
-        raise StudyError(str(error)) from None
+    Tracker(EXPERIMENT).open()
 
 
 def log_to_mlflow(distilled: Distilled) -> str:
     """Log the run, its scores and files, and the formula as a model; returns the model's address.
 
-    Raises StudyError where MLflow cannot be used.
+    Raises StudyError or TrackingError where MLflow cannot be used.
     """
     from smoothray.records.models import log_run
 
@@ -166,10 +163,7 @@ def log_to_mlflow(distilled: Distilled) -> str:
         metrics = {**model.scores_, "complexity": model.complexity_}
         settings = {**saved["settings"], "target": dataset.target, "data": dataset.name}
         chosen = {f"chosen_{name}": fields[name] for name in ("penalty", "strength")}
-        try:
-            return log_run(dataset.name, saved, metrics, {**settings, **chosen}, files)[1]
-        except ConnectionError as error:
-            raise StudyError(str(error)) from None
+        return log_run(dataset.name, saved, metrics, {**settings, **chosen}, files)[1]
 
 
 def predictions(distilled: Distilled) -> pd.DataFrame:

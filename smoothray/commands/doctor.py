@@ -96,6 +96,6 @@ def _mlflow() -> Finding:
 
     try:
         reachable()
-    except (SmoothrayError, ConnectionError) as error:
+    except SmoothrayError as error:
         return Finding("tracking", "mlflow", False, str(error))
     return Finding("tracking", "mlflow", True, shown(tracking_uri()))

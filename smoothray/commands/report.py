@@ -184,5 +184,5 @@ def _log(name: str, label: str, folder: Path, files: tuple[Path, ...]) -> None:
         if not tracker.open():
             raise StudyError(f"MLflow at {shown(tracker.uri)} has no experiment '{name}' yet")
         tracker.log_report(label, folder, files)
-    except (StudyError, ConnectionError) as error:
+    except SmoothrayError as error:
         say(f"The report is not in MLflow: {error}")

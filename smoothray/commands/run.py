@@ -20,7 +20,7 @@ from smoothray.records.connection import shown
 from smoothray.records.journal import journal_folder
 from smoothray.records.outline import COMMAND, typed
 from smoothray.records.recorded import read_study
-from smoothray.records.recorder import Recorder
+from smoothray.records.recorder import Lacking, Recorder
 from smoothray.records.schema import Record, as_frame, without_front
 from smoothray.search import Board, Score, Search
 from smoothray.study import Study
@@ -114,8 +114,7 @@ def run_study(
         left = say_plan(study, search, records, again)
         if not left:
             recorder.start(complete=lambda cell: search.settled(cell[0], cell[1]))
-            lacking = recorder.finish()
-            say_lacking(lacking, recorder.problem, recorder)
+            say_lacking(recorder.finish(), recorder)
             wanted = search.known_keys()
             rows = {key: without_front(records[key]) for key in wanted if key in records}
             return StudyResult(study, wanted, rows)
@@ -161,7 +160,7 @@ def _work(
                 run.finish(timeout=5)
                 raise
             run.close()
-            say_lacking(*run.finish(timeout=5 if stopped else None), recorder)
+            say_lacking(run.finish(timeout=5 if stopped else None), recorder)
             rows, tune = run.rows(search.known_keys()), run.results
     except KeyboardInterrupt:
         stopped = True
@@ -179,19 +178,25 @@ def tune_folder(study: str) -> Path:
     return journal_folder() / "tune" / study
 
 
-def say_lacking(lacking: int, problem: str | None, recorder: Recorder) -> None:
-    """Say what MLflow has not got, if anything."""
-    if lacking:
-        why = f" ({problem})" if problem else ""
+def say_lacking(lacking: Lacking | None, recorder: Recorder) -> None:
+    """Say what MLflow has not got, if anything. lacking: None where the recorder's process died."""
+    later = "when the study is started again"
+    if lacking is None:
         say(
-            f"{lacking} records are not in MLflow at {shown(recorder.tracker.uri)} yet{why}. "
-            f"They are kept in {recorder.journal.path} and delivered when the study is started again."
+            f"The recorder's process died; all records are in {recorder.journal.path}, and what MLflow lacks "
+            f"is delivered {later}."
         )
-    elif problem:
+        return
+    why = f" ({lacking.problem})" if lacking.problem else ""
+    if lacking.records:
         say(
-            f"MLflow lacks some tables of records ({problem}); "
-            "they are written when the study is started again."
+            f"{lacking.records} records are not in MLflow at {shown(recorder.tracker.uri)} yet{why}. "
+            f"They are kept in {recorder.journal.path} and delivered {later}."
         )
+    elif lacking.tables:
+        say(f"MLflow lacks some tables of records{why}; they are written {later}.")
+    elif lacking.problem:
+        say(f"MLflow lacks the best formulas as models{why}; they are kept {later}.")
 
 
 def load_datasets(study: Study, only: Sequence[str] = ()) -> dict[str, Dataset]:

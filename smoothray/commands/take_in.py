@@ -134,8 +134,8 @@ def deliver(recorder: Recorder) -> None:
     """Bring to MLflow what it lacks, with progress; what it does not get by Ctrl-C it gets later."""
     try:
         with err.status("delivering to MLflow") as status:
-            while (left := recorder.finish(1.0)) and recorder.problem is None:
-                status.update(f"delivering to MLflow: {left:,} records left")
+            while (lacking := recorder.finish(1.0)).records and lacking.problem is None:
+                status.update(f"delivering to MLflow: {lacking.records:,} records left")
             lacking = recorder.finish()
     except KeyboardInterrupt:
         say(
@@ -143,4 +143,4 @@ def deliver(recorder: Recorder) -> None:
             "started, or the file taken in, again."
         )
         raise
-    say_lacking(lacking, recorder.problem, recorder)
+    say_lacking(lacking, recorder)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
-from smoothray.errors import StudyError
+from smoothray.errors import SmoothrayError, StudyError, TrackingError
 
 QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -43,7 +44,7 @@ def shown(text: str) -> str:
 def client_of(uri: str) -> Any:
     """MLflow's client for an address, whose database is made where there is none.
 
-    Raises StudyError for an address that MLflow does not take, ConnectionError where it is away.
+    Raises StudyError for an address that MLflow does not take, TrackingError where it is away.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -67,17 +68,28 @@ def client_of(uri: str) -> Any:
         raise unreachable(uri, error) from None
 
 
-def unreachable(uri: str, error: Exception) -> Exception:
+@contextmanager
+def reaching(uri: str, otherwise: str = "does not answer") -> Iterator[None]:
+    """Whatever MLflow raises within, as the error that says so. otherwise: what MLflow does instead."""
+    try:
+        yield
+    except SmoothrayError:
+        raise
+    except Exception as error:
+        raise unreachable(uri, error, otherwise) from None
+
+
+def unreachable(uri: str, error: Exception, otherwise: str = "does not answer") -> SmoothrayError:
     """The error that says so, of what MLflow said; in its first line."""
     first = shown(next(iter(str(error).splitlines()), type(error).__name__))
     if uri.startswith("sqlite:"):
-        return StudyError(f"MLflow cannot open the database '{shown(uri)}': {first[:300]}")
+        return StudyError(f"MLflow cannot use the database '{shown(uri)}': {first[:300]}")
     if getattr(error, "error_code", None) in REFUSED:
         return StudyError(
             f"MLflow at {shown(uri)} refuses this user; give one as MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or in ~/.mlflow/credentials"
         )
-    return ConnectionError(f"MLflow at {shown(uri)} does not answer: {first[:300]}")
+    return TrackingError(f"MLflow at {shown(uri)} {otherwise}: {first[:300]}")
 
 
 def there_is_a_database(uri: str) -> bool:
@@ -109,7 +121,12 @@ def _make_database(file: Path) -> None:
     draft = file.with_name(f"{file.name}.{uuid4().hex[:8]}.new")
     try:
         MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments()
-        with suppress(FileExistsError):  # another process was faster
+        try:
             os.link(draft, file)
+        except FileExistsError:
+            pass  # another process was faster
+        except OSError:  # a file system without links
+            if not file.exists():
+                draft.rename(file)
     finally:
         draft.unlink(missing_ok=True)

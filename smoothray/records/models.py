@@ -14,7 +14,7 @@ from sympy import Symbol
 from smoothray.datasets.encoding import Encoding, RawColumn
 from smoothray.distillation.saved import sources
 from smoothray.formulas import parse
-from smoothray.records.connection import artifact_location
+from smoothray.records.connection import artifact_location, reaching
 from smoothray.records.tracker import Tracker
 
 NAME = "formula"
@@ -83,30 +83,31 @@ def log_run(
 ) -> tuple[str, str]:
     """Log a distillation as a run of the experiment "smoothray distill": scores, settings, files and model.
 
-    Returns the run's id and the model's address. Raises StudyError or ConnectionError where MLflow cannot be
+    Returns the run's id and the model's address. Raises StudyError or TrackingError where MLflow cannot be
     used.
     """
     tracker = Tracker(EXPERIMENT)
     client = tracker.client()  # first of all, since it makes MLflow quiet
     from mlflow.entities import Metric, Param
 
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment:
-        number = experiment.experiment_id
-    else:
-        place = artifact_location(tracker.uri, EXPERIMENT)
-        number = client.create_experiment(EXPERIMENT, place)
-    run = client.create_run(number, run_name=name)
-    run_id, now = run.info.run_id, run.info.start_time
-    client.log_batch(
-        run_id,
-        [Metric(key, float(value), now, 0) for key, value in metrics.items()],
-        [Param(key, str(value)[:500]) for key, value in parameters.items()],
-    )
-    for file in files:
-        client.log_artifact(run_id, str(file))
-    uri = log_formula_model(client, run_id, saved)
-    client.set_terminated(run_id, "FINISHED")
+    with reaching(tracker.uri, "has not taken the run"):
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment:
+            number = experiment.experiment_id
+        else:
+            place = artifact_location(tracker.uri, EXPERIMENT)
+            number = client.create_experiment(EXPERIMENT, place)
+        run = client.create_run(number, run_name=name)
+        run_id, now = run.info.run_id, run.info.start_time
+        client.log_batch(
+            run_id,
+            [Metric(key, float(value), now, 0) for key, value in metrics.items()],
+            [Param(key, str(value)[:500]) for key, value in parameters.items()],
+        )
+        for file in files:
+            client.log_artifact(run_id, str(file))
+        uri = log_formula_model(client, run_id, saved)
+        client.set_terminated(run_id, "FINISHED")
     return run_id, uri
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from smoothray.errors import StudyError, did_you_mean
+from smoothray.errors import StudyError, TrackingError, did_you_mean
 from smoothray.records.connection import shown, tracking_uri
 from smoothray.records.fronts import says_more
 from smoothray.records.journal import Journal
@@ -50,7 +50,7 @@ class Recorded:
                 self.delivered |= {keys[name] for name in entry["keys"] if name in keys}
 
     def add_mlflow(self, tracker: Tracker) -> None:
-        """Take in what MLflow alone holds. Raises StudyError or ConnectionError as `Tracker.open` does."""
+        """Take in what MLflow alone holds. Raises StudyError or TrackingError where it cannot be read."""
         if not tracker.open():
             self.delivered.clear()
             self.uncertain = False
@@ -71,7 +71,7 @@ def read_study(name: str, say: Callable[[str], None]) -> Recorded:
     recorded.add_journal(Journal(name), tracker.uri)
     try:
         recorded.add_mlflow(tracker)
-    except (ConnectionError, StudyError) as error:
+    except (TrackingError, StudyError) as error:
         if not recorded.records:
             raise StudyError(str(error)) from None
         say(f"{error}. Reading the journal alone.")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from smoothray.errors import TrackingError
 from smoothray.records.cells import Cell, by_cell
 from smoothray.records.connection import shown
 from smoothray.records.identity import continued
@@ -18,7 +21,21 @@ from smoothray.records.tracker import Tracker
 from smoothray.study.plan import Arm, Key
 
 BATCH = 50
+GATHER_SECONDS = 0.2
+"""How long a batch waits for one more record."""
 RETRY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What MLflow has not got: how many records and how many cells' tables, and why, if that is known.
+
+    With a problem and neither, formulas are not there as models.
+    """
+
+    records: int = 0
+    tables: int = 0
+    problem: str | None = None
 
 
 class Recorder:
@@ -79,7 +96,7 @@ class Recorder:
                 self._queue.put(self.records[key])
         # A process that was killed may have left tables behind that lack what was delivered.
         for cell, records in by_cell(self.records).items():
-            if not self.tracker.holds(cell, records):
+            if not self.tracker.holds(cell, records, complete(cell)):
                 self._note({cell})
         self._thread.start()
 
@@ -123,16 +140,12 @@ class Recorder:
         """Let the records go; they are on disk."""
         self.recorded = Recorded()
 
-    def finish(self, timeout: float | None = None) -> int:
-        """Deliver what is left; returns how many records MLflow still lacks."""
+    def finish(self, timeout: float | None = None) -> Lacking:
+        """Deliver what is left; returns what MLflow still lacks."""
         self._queue.put(None)
         self._thread.join(timeout)
-        return sum(key not in self.delivered for key in list(self.records))
-
-    @property
-    def problem(self) -> str | None:
-        """Why MLflow took no records, if so."""
-        return self._problem
+        records = sum(key not in self.delivered for key in list(self.records))
+        return Lacking(records, len(self._noted()), self._problem)
 
     def _load(self) -> None:
         self.recorded.add_journal(self.journal, self.tracker.uri)
@@ -140,7 +153,7 @@ class Recorder:
         self._continue()
         try:
             self._meet()
-        except ConnectionError as error:
+        except TrackingError as error:
             self.say(f"{error}. Until it does, records wait in {self.journal.path}.")
         if journaled != self.identity:
             self.journal.append("study", identity=self.identity)
@@ -168,35 +181,34 @@ class Recorder:
         waiting: list[Record] = []
         while not ending or waiting:
             if not ending:
-                item = self._queue.get()
-                ending = item is None
-                waiting += [item] if item is not None else []
-            while not ending and len(waiting) < BATCH:
-                try:
-                    item = self._queue.get(timeout=0.2)
-                except queue.Empty:
-                    break
-                ending = item is None
-                waiting += [item] if item is not None else []
-            if waiting and not self._try(waiting[:BATCH]):
-                if ending:
-                    return
-                self._wait_for_more(waiting)
-                continue
-            del waiting[:BATCH]
+                ending = self._gather(waiting)
+            if not waiting or self._try(waiting[:BATCH]):
+                del waiting[:BATCH]
+            elif ending:
+                return
+            else:  # MLflow is away: let some time pass, but see the end coming
+                ending = self._gather(waiting, RETRY_SECONDS)
         self._finish_cells(self._noted())
         self._log_models()
 
-    def _wait_for_more(self, waiting: list[Record]) -> None:
-        """MLflow is away: let some time pass, but see the end coming."""
-        try:
-            item = self._queue.get(timeout=RETRY_SECONDS)
-        except queue.Empty:
-            return
-        if item is None:
-            self._queue.put(None)
-        else:
-            waiting.append(item)
+    def _gather(self, waiting: list[Record], seconds: float | None = None) -> bool:
+        """Add what is queued to what waits; whether the end was queued, after which nothing comes.
+
+        seconds: for so long. None: until there is a batch, or something that nothing follows closely.
+        """
+        until = None if seconds is None else time.monotonic() + seconds
+        while until is not None or len(waiting) < BATCH:
+            pause = GATHER_SECONDS if waiting else None
+            if until is not None:
+                pause = max(0.0, until - time.monotonic())
+            try:
+                record = self._queue.get(timeout=pause)
+            except queue.Empty:
+                break
+            if record is None:
+                return True
+            waiting.append(record)
+        return False
 
     def _try(self, batch: Iterable[Record]) -> bool:
         # A trial may have been tried again while its first record waited: the later one counts.

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from smoothray.records.connection import (
     artifact_location,
     client_of,
     database_file,
+    reaching,
     shown,
     there_is_a_database,
     tracking_uri,
-    unreachable,
 )
 from smoothray.records.parquet import read_parquet, write_parquet
 from smoothray.records.schema import Record
@@ -80,12 +81,13 @@ class Tracker:
         self._started: dict[str, int] = {}
         self._models: dict[str, tuple[str, str]] = {}
         self._tables: dict[str, str] = {}
+        self._finished: dict[str, bool] = {}
         self._decisions: list[dict[str, Any]] = []
 
     def client(self) -> Any:
         """MLflow's client; the first call makes the database where there is none.
 
-        Raises StudyError for an address that MLflow does not take, ConnectionError where it is away.
+        Raises StudyError for an address that MLflow does not take, TrackingError where it is away.
         """
         if self._client is None:
             self._client = client_of(self.uri)
@@ -95,7 +97,7 @@ class Tracker:
         """Look for the study's experiment; False if there is none yet. Makes no database.
 
         Raises StudyError for an address that MLflow does not take or an experiment in its trash;
-        ConnectionError where MLflow cannot be reached now.
+        TrackingError where MLflow cannot be reached now.
         """
         if self._client is None and not there_is_a_database(self.uri):
             folder = database_file(self.uri).parent
@@ -105,10 +107,8 @@ class Tracker:
                 )
             return False
         client = self.client()
-        try:
+        with reaching(self.uri):
             experiment = client.get_experiment_by_name(self.study)
-        except Exception as error:
-            raise unreachable(self.uri, error) from None
         if experiment is None:
             return False
         if experiment.lifecycle_stage != "active":
@@ -119,11 +119,14 @@ class Tracker:
         self._experiment = experiment.experiment_id
         if IDENTITY in experiment.tags:
             self._identity = json.loads(experiment.tags[IDENTITY])
-        for run in self._search("tags.`smoothray.kind` = 'cell'"):
+        with reaching(self.uri, "cannot be read"):
+            cells = self._search("tags.`smoothray.kind` = 'cell'")
+        for run in cells:
             name = run.data.tags["smoothray.cell"]
             self._parents[name] = run.info.run_id
             self._started[name] = run.info.start_time
             self._tables[name] = run.data.tags.get(DIGEST, "")
+            self._finished[name] = run.info.status == "FINISHED"
             if MODEL in run.data.tags:
                 model_id, _, made = run.data.tags[MODEL].partition(" ")
                 self._models[run.data.params["dataset"]] = (model_id, made)
@@ -131,9 +134,12 @@ class Tracker:
                 self._decisions.append(json.loads(run.data.tags[STOPPED]))
         return True
 
-    def holds(self, cell: Cell, records: Iterable[Record]) -> bool:
-        """Whether a cell's table held just these records when the study was opened."""
-        return self._tables.get(cell_name(cell)) == digest(records)
+    def holds(self, cell: Cell, records: Iterable[Record], complete: bool) -> bool:
+        """Whether a cell's table held just these records when the study was opened, and its run had ended
+        well if it is complete."""
+        name = cell_name(cell)
+        finished = self._finished.get(name, False) or not complete
+        return finished and self._tables.get(name) == digest(records)
 
     def decisions(self) -> list[dict[str, Any]]:
         """Which arms were stopped, as it was recorded with them."""
@@ -156,10 +162,16 @@ class Tracker:
         self._identity = json.loads(tag)
 
     def records(self, known: Mapping[Key, Record]) -> list[Record]:
-        """The records of the parents' tables, leaving out tables that hold just what is known."""
+        """The records of the parents' tables, leaving out tables that hold just what is known.
+
+        Raises TrackingError, or StudyError, where they cannot be read.
+        """
         found: list[Record] = []
         held = {cell_name(cell): digest(group) for cell, group in by_cell(known).items()}
-        with tempfile.TemporaryDirectory(prefix="smoothray-") as folder:
+        with (
+            reaching(self.uri, "cannot be read"),
+            tempfile.TemporaryDirectory(prefix="smoothray-") as folder,
+        ):
             for name, run_id in self._parents.items():
                 if self._tables[name] == held.get(name):
                     continue
@@ -217,12 +229,14 @@ class Tracker:
         tags = {NOTE: outline.description(cell, records), **outline.origin(records)}
         self._log(run_id, values, tags=tags)
         self._log_data(run_id, records[-1])
-        self._client.set_tag(run_id, DIGEST, digest(records))
         if stopped:
             self._client.set_tag(run_id, STOPPED, json.dumps(dict(stopped)))
         work = 1000 * sum(map(outline.work_seconds, records))
         end = self._started[cell_name(cell)] + int(work)
         self._client.set_terminated(run_id, "FINISHED" if complete else "KILLED", end)
+        self._client.set_tag(
+            run_id, DIGEST, digest(records)
+        )  # last: it says that all of this is there
 
     def _log_data(self, run_id: str, record: Record) -> None:
         """Say which data set a run is of: its name, digest and rows."""
@@ -266,9 +280,9 @@ class Tracker:
     def log_report(self, name: str, folder: Path, files: Iterable[Path]) -> None:
         """Keep a report's files as the artifacts of a run of that name, in place of an older one.
 
-        Raises ConnectionError where MLflow cannot be reached.
+        Raises TrackingError where MLflow cannot be reached.
         """
-        try:
+        with reaching(self.uri):
             old = self._search("tags.`smoothray.kind` = 'report'")
             run = self._client.create_run(
                 self._experiment, tags={"smoothray.kind": "report"}, run_name=name
@@ -282,8 +296,6 @@ class Tracker:
             for other in old:
                 if other.info.run_name == name:
                     self._client.delete_run(other.info.run_id)
-        except Exception as error:
-            raise unreachable(self.uri, error) from None
 
     def _search(self, condition: str) -> list[Any]:
         found: list[Any] = []
@@ -355,18 +367,18 @@ class Tracker:
 def pages() -> list[tuple[str, str]]:
     """Each study's name, the latest first, and the end of the address that opens its table of parent runs.
 
-    The columns are a view that MLflow keeps with the experiment, as its own button for sharing does.
+    The columns are a view that MLflow keeps with the experiment, as its own button for sharing does. Raises
+    StudyError or TrackingError where MLflow cannot be used.
     """
     client = client_of(tracking_uri())
-    try:
+    with reaching(tracking_uri()):
         experiments = [e for e in client.search_experiments() if IDENTITY in e.tags]
+    with suppress(Exception):  # who may only read sees MLflow's own columns
         for experiment in experiments:
             if experiment.tags.get(f"mlflow.sharedViewState.{VIEW}") != VIEW_STATE:
                 client.set_experiment_tag(
                     experiment.experiment_id, f"mlflow.sharedViewState.{VIEW}", VIEW_STATE
                 )
-    except Exception as error:
-        raise unreachable(tracking_uri(), error) from None
     experiments.sort(key=lambda experiment: -experiment.last_update_time)
     return [
         (e.name, f"#/experiments/{e.experiment_id}/runs?viewStateShareKey={VIEW}")
@@ -386,7 +398,7 @@ def known_studies() -> list[str]:
 
 
 def reachable() -> None:
-    """Raises StudyError or ConnectionError where MLflow cannot be used; creates no database."""
+    """Raises StudyError or TrackingError where MLflow cannot be used; creates no database."""
     Tracker("smoothray-doctor").open()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from smoothray.errors import StudyError
-from smoothray.records.recorder import Recorder
+from smoothray.records.recorder import Lacking, Recorder
 from smoothray.records.schema import Record, without_front
 from smoothray.search.board import Score
 from smoothray.study.plan import Arm, Job, Key, Teacher, jobs
@@ -105,11 +105,11 @@ class RecorderActor:
             "failed": len(records) - len(good),
         }
 
-    def finish(self, timeout: float | None) -> tuple[int, str | None]:
-        """Deliver what is left; how many records MLflow still lacks, and why."""
+    def finish(self, timeout: float | None) -> Lacking:
+        """Deliver what is left; what MLflow still lacks."""
         lacking = self._recorder.finish(timeout)
         self._recorder.__exit__(None, None, None)
-        return lacking, self._recorder.problem
+        return lacking
 
     def rows(self, keys: Iterable[Key]) -> list[Record]:
         """The records of these keys without their fronts."""

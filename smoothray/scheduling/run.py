@@ -27,6 +27,7 @@ from ray.tune import Stopper
 from smoothray.datasets import Dataset
 from smoothray.distillation.trial import Trial
 from smoothray.errors import StudentError, StudyError
+from smoothray.records.recorder import Lacking
 from smoothray.records.schema import Record, failed
 from smoothray.records.versions import versions
 from smoothray.scheduling.cluster import Cluster, here, on_cluster, teachers_at_once
@@ -176,12 +177,12 @@ class StudyRun:
             return None
         return {Key.of(row): row for row in rows}
 
-    def finish(self, timeout: float | None) -> tuple[int, str | None]:
-        """Have what is left delivered to MLflow; how many records it still lacks, and why."""
+    def finish(self, timeout: float | None) -> Lacking | None:
+        """Have what is left delivered to MLflow; what it still lacks, None where nobody knows any more."""
         try:
-            lacking: tuple[int, str | None] = ray.get(self.recorder.finish.remote(timeout))
-        except RayError as error:
-            return 0, str(error)
+            lacking: Lacking = ray.get(self.recorder.finish.remote(timeout))
+        except RayError:
+            return None
         return lacking
 
     def close(self) -> None:
