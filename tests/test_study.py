@@ -374,6 +374,18 @@ def test_any_other_difference_is_refused_and_shown(key):
     assert "--name" in str(refused.value)
 
 
+def test_a_strength_is_fixed_before_its_penalty_has_records():
+    before = small(penalties={"jacobian": [0.1, 1.0]}).identity()
+    after = small(penalties={"jacobian": [0.1, 1.0]}, fixed={"jacobian": 0.1}).identity()
+    assert continued("small", before, after, {"lipschitz"})["fixed"] == {"jacobian": 0.1}
+    for first, then, told in (
+        (before, after, "was None, now is 0.1"),
+        (after, before, "was 0.1, now is None"),
+    ):
+        with pytest.raises(StudyError, match=f"fixed.jacobian {told}"):
+            continued("small", first, then, {"jacobian"})
+
+
 def test_a_student_that_came_later_is_held_to_its_settings_too():
     grown = continued("small", small().identity(), small(student="gplearn").identity())
     assert set(grown["students"]) == {"operon", "gplearn"}

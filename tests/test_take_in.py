@@ -18,7 +18,7 @@ from smoothray.records.schema import failed
 from smoothray.search.board import decision
 from smoothray.study.plan import Arm
 
-IDENTITY = {"seed": 1, "teacher": {"steps": 9}, "students": {}, "fixed": {}}
+IDENTITY = {"seed": 1, "teacher": {"steps": 9}, "students": {}}
 DECISION = decision("stopped", "d00", Arm("jacobian", 0.01), look=1)
 
 
@@ -128,7 +128,7 @@ def test_older_settings_and_named_strengths(place, main):
         assert ended.returncode in (0, None), ended.stderr
         assert f"{new} records taken in" in ended.stderr
     assert recorded().identity["fixed"] == {"jacobian": 0.1}
-    for fixed in {}, {"jacobian": 0.1}:
+    for fixed in {"jacobian": 0.1}, {}, {"jacobian": 0.01}:
         write(made_up(1, 1), place / "new.parquet", identity={**old, "fixed": fixed})
         main("import", "new.parquet", "--name", "new")
     assert recorded("new").identity["fixed"] == {"jacobian": 0.1}

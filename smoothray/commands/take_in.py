@@ -41,8 +41,9 @@ def take_in(file: Path, name: str | None = None) -> None:
     here = read_study(name, lambda text: None)
     refuse_other_data(here.records.values(), given)
     if here.identity is not None:
+        # What was fixed before the records that are here came stays as it is.
+        identity = completed({**identity, "fixed": here.identity.get("fixed")})
         continued(name, here.identity, identity)
-        identity["fixed"] = here.identity.get("fixed") or identity.get("fixed") or {}
     with Recorder(name, identity, say) as recorder:
         records = {Key.of(record): {**record, "study": name} for record in given}
         new = [r for key, r in records.items() if key not in recorder.records]

@@ -167,7 +167,8 @@ class Recorder:
     def _continue(self) -> None:
         """Raises StudyError where what is recorded is another study of this name."""
         if self.recorded.identity is not None:
-            self.identity = continued(self.study, self.recorded.identity, self.identity)
+            penalties = {key.arm.penalty for key in self.records}
+            self.identity = continued(self.study, self.recorded.identity, self.identity, penalties)
 
     def _reach(self) -> None:
         """Make sure of the study's experiment in MLflow, which may have been away at the start."""
