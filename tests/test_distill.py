@@ -185,8 +185,8 @@ def test_a_time_limit_reaches_the_fits(main, file):
 
 
 def test_an_out_that_cannot_be_a_folder(main, file):
-    assert "cannot be a folder" in refuse(main, file, "--out", file)
-    assert "cannot be a folder" in refuse(main, file, "--out", file / "below")
+    assert "cannot write to the folder" in refuse(main, file, "--out", file)
+    assert "cannot write to the folder" in refuse(main, file, "--out", file / "below")
 
 
 def test_a_student_that_cannot_run_here(main, file, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import subprocess
 import sys
@@ -473,6 +474,35 @@ def test_mlflow_away_then_back(place, port, start_server, monkeypatch):
         assert sorted(key.trial for key in recorder.records) == [0, 1, 2, 3]
     assert sorted(r["trial"] for r in tables()) == [0, 1, 2, 3]
     assert len(runs()) == 4
+
+
+def test_an_entry_that_the_disk_has_no_room_for_leaves_the_journal_whole(place, monkeypatch):
+    """The rest of it is not on disk, so the part that was written must not be either."""
+    with Journal("s") as journal:
+        journal.append("study", identity={})
+        whole = journal.path.read_bytes()
+        file = journal._file
+
+        class Full:
+            def __init__(self) -> None:
+                self.written = 0
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(file, name)
+
+            def write(self, data: memoryview) -> int:
+                if self.written:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                self.written = file.write(data[:5])
+                return self.written
+
+        journal._file = Full()
+        with pytest.raises(StudyError, match="cannot write the journal .*No space left on device"):
+            journal.append("decision", decision={"what": "drawn"})
+        assert journal.path.read_bytes() == whole
+        journal._file = file
+        journal.append("decision", decision={"what": "stopped"})
+    assert [entry["kind"] for entry in Journal("s").entries()] == ["study", "decision"]
 
 
 def test_an_mlflow_that_is_away_is_asked_again_by_itself_and_at_the_end_but_once(

@@ -115,6 +115,7 @@ def distill(
     from smoothray.commands.distill import (
         check_mlflow,
         log_to_mlflow,
+        make_writable,
         print_result,
         result,
         write_files,
@@ -166,10 +167,7 @@ def distill(
     for notice in (*dataset.notices, *odd):
         say(notice)
     if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StudyError(f"--out {out} cannot be a folder: {error.strerror}") from None
+        make_writable(out)
     with (
         err.status("") as status,
         reported("smoothray.distillation.attempts", status.update),
@@ -185,6 +183,8 @@ def distill(
             stopped = distilled.is_interrupted
             if pick is not None:
                 distilled = distilled.picked(pick)
+                if distilled.model.complexity_ > pick:
+                    say(f"No formula has {pick} nodes or fewer; this is the shortest.")
             if not stopped:
                 automatic = 1 if minutes is not None else automatic_repeats(seconds)
                 distilled = distilled.repeated(repeats or automatic, pick)

@@ -19,6 +19,7 @@ from smoothray.commands.distilled_tables import print_front, print_stability, un
 from smoothray.datasets.suspicions import row_numbers
 from smoothray.distillation.saved import as_json
 from smoothray.distillation.stability import Stability
+from smoothray.errors import StudyError
 from smoothray.study.plan import Arm
 
 
@@ -115,10 +116,20 @@ def _strength(value: Any) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
+def make_writable(folder: Path) -> None:
+    """Make the folder for a result's files. Raises StudyError where it cannot be, or cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StudyError(f"cannot write to the folder {folder}: {error.strerror}") from None
+
+
 def write_files(distilled: Distilled, folder: Path, source: str = "", **shown: Any) -> list[Path]:
     """Write model.json, result.json, formula.txt, formula.tex, formula.py, predictions.csv, front.csv and
     report.html with its figures into a folder. source: the table's file. shown: more for the page, as
-    `page_of` takes it.
+    `page_of` takes it. Raises StudyError where a file cannot be written.
     """
     from smoothray_analysis.report.formula_page import write_page
 
@@ -133,11 +144,14 @@ def write_files(distilled: Distilled, folder: Path, source: str = "", **shown: A
         "formula.py": str(model.to_python()),
         "front.csv": model.pareto_front_.to_csv(index=False),
     }
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    saved = model.save(folder)
     page = page_of(distilled, source, **shown)
-    return [saved, *(folder / name for name in texts), *write_page(page, folder)]
+    try:
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        saved = model.save(folder)
+        return [saved, *(folder / name for name in texts), *write_page(page, folder)]
+    except OSError as error:
+        raise StudyError(f"cannot write {error.filename or folder}: {error.strerror}") from None
 
 
 def check_mlflow() -> None:

@@ -89,14 +89,13 @@ class Distilled:
         return f"direct fit, {'less' if self.is_interrupted else 'same'} time"
 
     def picked(self, complexity: int) -> Distilled:
-        """The same with the front's best formula of at most so many nodes, and the direct fit's."""
-        picked = replace(
-            self,
-            model=self.model.select(complexity),
-            direct=self.direct.select(
-                max(complexity, int(self.direct.pareto_front_["complexity"].min()))
-            ),
+        """The same with the front's best formula of at most so many nodes, and the direct fit's; the shortest
+        where none is so short."""
+        model, direct = (
+            each.select(max(complexity, int(each.pareto_front_["complexity"].min())))
+            for each in (self.model, self.direct)
         )
+        picked = replace(self, model=model, direct=direct)
         picked.model.scores_ = picked.scores()
         return picked
 

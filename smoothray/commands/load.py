@@ -33,8 +33,7 @@ def load_records(study: Study | str | Path, *, fronts: bool = False) -> pd.DataF
     """
     if not isinstance(study, Study) and Path(study).suffix == ".parquet":
         return as_frame(read_exported(Path(study)), fronts)
-    name = study.name if isinstance(study, Study) else study_name(study)
-    return as_frame(require_records(name, say), fronts)
+    return as_frame(require_records(study_name(study), say), fronts)
 
 
 def read_exported(file: Path) -> list[Record]:

@@ -10,6 +10,7 @@ from typing import Any
 from smoothray.commands.costs import Costs
 from smoothray.datasets import Dataset
 from smoothray.distillation.trial import Trial
+from smoothray.errors import SmoothrayError, StudyError
 from smoothray.penalties import find_penalty
 from smoothray.search.search import regimes
 from smoothray.students import Student
@@ -72,7 +73,16 @@ def measure(study: Study, datasets: Mapping[str, Dataset], costs: Costs, seconds
             strength = _a_strength(study, name, penalty)
             began = time.perf_counter()
             teacher = study.teacher.regime(stopping)
-            teach(trials, penalty, [strength] * len(trials), 1, study.augment, teacher)
+            if not torch.cuda.is_available():  # a plan for a cluster's GPUs is made anywhere
+                teacher = teacher.model_copy(update={"device": "cpu"})
+            try:
+                teach(trials, penalty, [strength] * len(trials), 1, study.augment, teacher)
+            except SmoothrayError:
+                raise
+            except Exception as error:
+                raise StudyError(
+                    f"teachers of {penalty} on {name} cannot be trained: {type(error).__name__}: {error}"
+                ) from None
             costs.networks[name, regime] = (time.perf_counter() - began) / len(trials)
 
     for name in order[:2]:  # from one alone nothing is known of how fits grow with rows

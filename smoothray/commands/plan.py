@@ -15,6 +15,7 @@ from smoothray.commands.measure import measure
 from smoothray.commands.run import load_datasets
 from smoothray.datasets import Dataset
 from smoothray.errors import StudyError, plural
+from smoothray.penalties import find_penalty
 from smoothray.records.recorded import Recorded, read_study
 from smoothray.search import Board, Score, Search
 from smoothray.study import Study
@@ -178,7 +179,9 @@ def _rows(
     for name in datasets:
         timed = [student.name for student in study.students if costs.knows(student.name)]
         fit = sum(costs.fit(name, student) for student in timed) / max(len(timed), 1)
-        banks = [job for job in todo if job.dataset == name and job.penalty != "direct"]
+        banks = [
+            job for job in todo if job.dataset == name and find_penalty(job.penalty).has_teacher
+        ]
         bank = max(
             (
                 costs.network(name, j.penalty, j.stopping) * len(j.trials) * j.ensemble

@@ -16,20 +16,24 @@ from smoothray.records.identity import completed
 from smoothray.records.parquet import read_identity, write_parquet
 from smoothray.records.recorded import require_study
 from smoothray.records.versions import commit_here
+from smoothray.study import Study
 from smoothray.study.files import load_study, study_file, study_name
 from smoothray.study.settings import in_words
 
+ROPE = "0.01"
+"""The region of practical equivalence where nobody asked for another."""
+
 
 def report(
-    study: str,
+    study: Study | str,
     folder: Path | None = None,
     rule: str | None = None,
     strengths: str = "others",
-    rope: str = "0.01",
+    rope: str = ROPE,
 ) -> Path:
     """Write a study's report, print its verdict and log it to the study's experiment; the page's path.
 
-    study: a study's file or name, or a Parquet file of records, whose report goes to no experiment.
+    study: a study, its file or name, or a Parquet file of records, whose report goes to no experiment.
     strengths: how they are chosen, "others", "trial", "fixed", which are the study's, or as
     "lipschitz=0.1,jacobian=0.01". rope: the region of practical equivalence, in R² or as "5%" of what the
     baseline leaves unexplained.
@@ -45,19 +49,20 @@ def report(
         chosen = None if rule is None else Rule.of(rule)
     except ValueError as error:
         raise StudyError(f"--selection: {error}") from None
-    from_file = study.endswith(".parquet")
-    name = Path(study).stem if from_file else study_name(study)
+    from_file = isinstance(study, str) and study.endswith(".parquet")
+    name = Path(str(study)).stem if from_file else study_name(study)
     way, fixed = _strengths(strengths)
     width, is_part = _region(rope)
     chosen_how = {"others": "", "trial": "per-trial"}.get(strengths, strengths.replace(",", "-"))
-    parts = ["report", (rule or "").replace("<=", "-at-most-"), chosen_how]
+    region = "" if (width, is_part) == _region(ROPE) else f"rope-{rope}"
+    parts = ["report", (rule or "").replace("<=", "-at-most-"), chosen_how, region]
     label = "-".join(filter(None, parts))
     folder = folder or Path(f"{name}-{label}")
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"cannot write the report to {folder}: it is a file; --out takes a folder")
     with (
         err.status("reading the records") as status,
-        _table(name, study if from_file else None) as (table, identity),
+        _table(name, str(study) if from_file else None) as (table, identity),
     ):
         try:
             records = load_parquet(table, what="" if from_file else f"the study '{name}'")
@@ -147,14 +152,16 @@ def _table(name: str, file: str | None) -> Iterator[tuple[Path, Mapping[str, Any
         yield Path(place) / "records.parquet", recorded.identity
 
 
-def _about(study: str, identity: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def _about(study: Study | str, identity: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """What a report says at its end of how it came about: a name and a text each."""
     commit = commit_here()
     by = f"smoothray {__version__}" + (f", commit {commit}" if commit else "")
     lines = [("written", f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z} by {by}")]
-    file = study_file(study)
-    if study.endswith(".parquet"):
-        lines.append(("records", study))
+    file = None if isinstance(study, Study) else study_file(study)
+    if file is None:
+        lines.append(("study file", "none: it was made in Python; recorded are:"))
+    elif file.suffix == ".parquet":
+        lines.append(("records", str(study)))
         if identity is None:
             settings = "those of the study; this file of records does not hold them"
             return [*lines, ("study file and settings", settings)]
@@ -165,7 +172,7 @@ def _about(study: str, identity: Mapping[str, Any] | None) -> list[tuple[str, st
         except SmoothrayError:
             as_recorded = False
         head = "" if as_recorded else "# Not the settings that were recorded, which stand below.\n"
-        lines.append(("its text", head + file.read_text()))
+        lines.append(("its text", head + file.read_text(encoding="utf-8")))
     else:
         lines.append(("study file", f"none called {study} here; recorded are:"))
     known = identity or {}

@@ -77,7 +77,7 @@ class StudyResult:
         """Write the study's report into a folder, `STUDY-report` by default; the path of its page."""
         from smoothray.commands.report import report
 
-        return report(self.study.name, None if folder is None else Path(folder))
+        return report(self.study, None if folder is None else Path(folder))
 
 
 def run_study(
@@ -113,7 +113,8 @@ def run_study(
         search = Search(study, datasets, board, recorder.decisions)
         left = say_plan(study, search, records, again)
         if not left:
-            recorder.start(complete=lambda cell: search.settled(cell[0], cell[1]))
+            settled = search.settled()
+            recorder.start(complete=lambda cell: cell[:2] in settled)
             say_lacking(recorder.finish(), recorder)
             wanted = search.known_keys()
             rows = {key: without_front(records[key]) for key in wanted if key in records}

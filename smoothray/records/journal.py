@@ -41,9 +41,10 @@ class Journal:
         """Raises StudyError if another process is running this study, or the folder cannot be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "ab")
+            self._file = open(self.path, "ab", buffering=0)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._close()
             raise StudyError(
                 f"another process is running this study (it holds {self.path}); wait for it or end it"
             ) from None
@@ -74,7 +75,10 @@ class Journal:
             self._file = None
 
     def append(self, kind: str, **entry: Any) -> None:
-        """Write one entry; it is on disk when this returns. Raises StudyError if the journal is closed."""
+        """Write one entry; it is on disk when this returns.
+
+        Raises StudyError if the journal is closed, or cannot be written; it is then as it was.
+        """
         self.extend([{"kind": kind, **entry}])
 
     def extend(self, entries: Iterable[Mapping[str, Any]]) -> None:
@@ -83,9 +87,19 @@ class Journal:
         with self._lock:
             if self._file is None:
                 raise StudyError(f"the journal {self.path} is not open for writing")
-            self._file.write(packed)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            before = os.fstat(self._file.fileno()).st_size
+            try:
+                left = memoryview(packed)
+                while left:
+                    left = left[self._file.write(left) :]
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                self._file.truncate(
+                    before
+                )  # a torn entry before a whole one would hide all that follow
+                raise StudyError(
+                    f"cannot write the journal {self.path}: {error.strerror}"
+                ) from None
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """All entries, oldest first; none if there is no journal. A torn last entry is left out."""
@@ -94,26 +108,32 @@ class Journal:
 
     def _members(self) -> Iterator[tuple[int, bytes]]:
         """The lines, each with the place in the file where it ends."""
-        if not self.path.exists():
+        try:
+            with open(self.path, "rb") as file:
+                yield from self._lines(file)
+        except FileNotFoundError:
             return
-        with open(self.path, "rb") as file:
-            waiting = b""
-            while True:
-                unpacker = zlib.decompressobj(GZIP)
-                line = b""
-                while not unpacker.eof:
-                    waiting = waiting or file.read(1 << 16)
-                    if not waiting:
-                        return
-                    try:
-                        line += unpacker.decompress(waiting)
-                    except zlib.error as error:
-                        raise StudyError(
-                            f"the journal {self.path} is damaged before byte {file.tell()} "
-                            f"({error}); move it away: what reached MLflow is not lost"
-                        ) from None
-                    waiting = unpacker.unused_data
-                yield file.tell() - len(waiting), line
+        except OSError as error:
+            raise StudyError(f"cannot read the journal {self.path}: {error.strerror}") from None
+
+    def _lines(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        waiting = b""
+        while True:
+            unpacker = zlib.decompressobj(GZIP)
+            line = b""
+            while not unpacker.eof:
+                waiting = waiting or file.read(1 << 16)
+                if not waiting:
+                    return
+                try:
+                    line += unpacker.decompress(waiting)
+                except zlib.error as error:
+                    raise StudyError(
+                        f"the journal {self.path} is damaged before byte {file.tell()} "
+                        f"({error}); move it away: what reached MLflow is not lost"
+                    ) from None
+                waiting = unpacker.unused_data
+            yield file.tell() - len(waiting), line
 
     def _cut_torn_end(self) -> None:
         assert self._file is not None

@@ -14,7 +14,7 @@ from smoothray.errors import StudyError
 from smoothray.records.recorder import Lacking, Recorder
 from smoothray.records.schema import Record, without_front
 from smoothray.search.board import Score
-from smoothray.study.plan import Arm, Job, Key, Teacher, jobs
+from smoothray.study.plan import Arm, Job, Key, Setting, Teacher, jobs
 
 
 @ray.remote(max_restarts=0)
@@ -40,6 +40,7 @@ class RecorderActor:
         self._again = set(again)
         self._news: list[Score] = []
         self._broken: str | None = None
+        self._troubles: dict[Setting, str] = {}
         self._banks: dict[Teacher, dict[Key, Collection[int]]] = defaultdict(dict)
         self._recorder = Recorder(study, identity, say=lambda text: None)
 
@@ -64,14 +65,21 @@ class RecorderActor:
         """Keep a record."""
         try:
             self._recorder.add(record)
-        except OSError as error:
-            path = self._recorder.journal.path
-            self._broken = f"cannot write the journal {path}: {error.strerror}"
+        except StudyError as error:
+            self._broken = str(error)
             raise
         score = Score.of(record)
         self._again.discard(score.key)
         self._banks[score.key.teacher][score.key] = record["bank"]
         self._news.append(score)
+
+    def note(self, setting: Setting, reason: str) -> None:
+        """Why a try at a setting ended, which Tune begins again."""
+        self._troubles[setting] = reason
+
+    def trouble(self, setting: Setting) -> str | None:
+        """Why the last try at a setting ended; None where its process said nothing."""
+        return self._troubles.get(setting)
 
     def decide(self, decision: Mapping[str, Any]) -> None:
         """Keep what the search decided. A stopped arm gets no more trials."""

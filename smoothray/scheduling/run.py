@@ -83,15 +83,9 @@ class StudyRun:
         # A cluster may start its GPU nodes when they are asked for.
         if study.teacher.device == "cuda" and not self._cluster.gpus and not on_cluster():
             raise StudyError("teacher.device is 'cuda', but Ray sees no GPU here; use auto or cpu")
-        settled = {
-            (group.dataset, arm)
-            for group in search.groups
-            for arm in self.search.board.arms(group.dataset, group.penalty, group.stopping)
-            if search.settled(group.dataset, arm)
-        }
         actors = here()
         self.recorder = RecorderActor.options(max_concurrency=1, **actors).remote(  # type: ignore[attr-defined]
-            study.name, identity, settled, again, os.getcwd(), environment()
+            study.name, identity, search.settled(), again, os.getcwd(), environment()
         )
         pool: Any = ray.remote(max_restarts=-1, max_task_retries=-1)(StudentPool)
         self.pool = pool.options(max_concurrency=ASKED, **actors).remote(
@@ -118,11 +112,14 @@ class StudyRun:
         self._tuner = self._make_tuner(folder)
         self._thread = threading.Thread(target=self._tune, name="tune", daemon=True)
         self._thread.start()
-        refused = ray.get(opening)
-        if refused:
+        try:
+            refused = ray.get(opening)
+            if refused:
+                raise StudyError(refused)
+        except BaseException:  # Ctrl-C too: Ray may be the user's own, and go on
             self.close()
             self.__exit__()
-            raise StudyError(refused)
+            raise
 
     def _make_tuner(self, folder: Path) -> tune.Tuner:
         searcher = StudySearcher(self.search, self._room, self._gpu, self._settle, self._lost)
@@ -251,10 +248,13 @@ class StudyRun:
         self.recorder.settle.remote(setting.dataset, setting.arms)
 
     def _lost(self, setting: Setting) -> None:
-        """Record what is missing of a setting whose processes die again and again."""
+        """Record what is missing of a setting that fails, or whose processes die, again and again."""
+        said = ray.get(self.recorder.trouble.remote(setting))
+        reason = (
+            f"the teachers could not be trained: {said or 'their process died again and again'}"
+        )
         for job in ray.get(self.recorder.todo.remote(self.search.board.keys(setting))):
             for key in job.fits:
-                reason = "the teachers could not be trained: their process died again and again"
                 record = failed(self._shared.blank(job, key), reason)
                 ray.get(self.recorder.add.remote(record))
 

@@ -87,6 +87,10 @@ class TeacherTrial(Trainable):
         except RayTaskError as error:
             if isinstance(error.cause, StudyEnded):
                 return {"score": math.nan, "trials": 0, "done": True}
+            self._note(error.cause)
+            raise
+        except Exception as error:
+            self._note(error)
             raise
         summary = ray.get(shared.recorder.summary.remote(wanted))
         return {**summary, "trials": look, "done": look == looks[-1]}
@@ -96,6 +100,11 @@ class TeacherTrial(Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing."""
+
+    def _note(self, error: BaseException) -> None:
+        """Leave word of why this try ended, should all of them end so."""
+        reason = f"{type(error).__name__}: {error}"
+        ray.get(self.shared.recorder.note.remote(self.setting, reason))
 
     def _do(self, job: Job) -> None:
         outputs = self._teach(job)

@@ -68,6 +68,11 @@ class Board:
         """The arms of which trials are to be done once more."""
         return {key.arm for key in self._again if key.dataset == dataset}
 
+    @property
+    def recorded(self) -> list[tuple[str, Arm]]:
+        """The data sets and arms that have a record."""
+        return list(self._values)
+
     def arms(self, dataset: str, penalty: str, stopping: str) -> list[Arm]:
         """The arms that have a record."""
         wanted = (dataset, penalty, stopping)

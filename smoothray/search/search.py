@@ -213,11 +213,17 @@ class Search:
 
     # --- what a plan or a status says
 
-    def settled(self, dataset: str, arm: Arm) -> bool:
-        """Whether an arm has all the trials that it will get; one that the study no longer has gets none."""
+    def settled(self) -> set[tuple[str, Arm]]:
+        """Of these data sets the arms that have all the trials they will get, each with its data set."""
+        datasets = {group.dataset for group in self.groups}
+        known = {(group.dataset, arm) for group in self.groups for arm in group.arms}
+        known |= {cell for cell in self.board.recorded if cell[0] in datasets}
+        return {cell for cell in known if self._settled(*cell)}
+
+    def _settled(self, dataset: str, arm: Arm) -> bool:
         group = self._by_name.get((dataset, arm.penalty, arm.stopping))
         if group is None or arm not in group.arms or arm in group.stopped:
-            return True
+            return True  # an arm that the study no longer has gets no more
         return self.board.done(settings(dataset, [arm])[0])
 
     def known_keys(self) -> list[Key]:

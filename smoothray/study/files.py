@@ -25,7 +25,7 @@ def load_study(path: Path | str, overrides: Mapping[str, Any] | None = None) -> 
     """
     path = study_file(path)
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         there = studies()
         hint = f"{did_you_mean(path.stem, there) or '.'} Known by name are {', '.join(there)}"
@@ -60,8 +60,10 @@ def _folders() -> tuple[Path, ...]:
     return Path(), Path(SHIPPED), installed if installed.is_dir() else checkout
 
 
-def study_name(study: Path | str) -> str:
-    """The name of a study that is given by its file or its name."""
+def study_name(study: Study | Path | str) -> str:
+    """The name of a study that is given by itself, its file or its name."""
+    if isinstance(study, Study):
+        return study.name
     file = study_file(study)
     named_as_file = file.suffix in (".yaml", ".yml")
     return load_study(file).name if named_as_file or file.is_file() else str(study)
