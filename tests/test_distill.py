@@ -14,6 +14,7 @@ from conftest import Command
 from smoothray import SymbolicDistiller
 from smoothray.datasets import load_dataset, parse_spec
 from smoothray.datasets.splits import holdout
+from smoothray.distillation.distilled import Distilled
 
 COLUMNS = ("a b", "x-1", "beta", "E", "lambda")
 KEYS = {"formula", "latex", "complexity", "r2_test", "teacher_r2_test", "fidelity_test"}
@@ -187,6 +188,34 @@ def test_a_time_limit_reaches_the_fits(main, file):
 def test_an_out_that_cannot_be_a_folder(main, file):
     assert "cannot write to the folder" in refuse(main, file, "--out", file)
     assert "cannot write to the folder" in refuse(main, file, "--out", file / "below")
+
+
+def test_a_size_that_no_formula_has_is_said_and_loses_nothing(main, file, tmp_path, monkeypatch):
+    whole = Distilled.of
+
+    def without_short_ones(*arguments) -> Distilled:
+        distilled = whole(*arguments)
+        front = distilled.model.pareto_front_
+        distilled.model.pareto_front_ = front[front["complexity"] > 2].reset_index(drop=True)
+        return distilled
+
+    monkeypatch.setattr(Distilled, "of", without_short_ones)
+    out = tmp_path / "result"
+    ended = main(
+        "distill", file, "--target", "y", "--penalty", "none", "--budget", "quick", "--repeats", 1,
+        "--pick", 2, "--out", out,
+    )  # fmt: skip
+    assert ended.returncode in (0, None), ended.stderr
+    assert "No formula has 2 nodes or fewer; this is the shortest." in ended.stderr
+    front = pd.read_csv(out / "front.csv")
+    assert front[front["chosen"]]["complexity"].tolist() == [front["complexity"].min()]
+
+
+def test_mlflow_is_asked_before_the_search(main, file, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    told = refuse(main, file, "--mlflow", "--budget", "thorough")
+    assert told == "error: MLflow at http://127.0.0.1:9 does not answer: Connection refused\n"
 
 
 def test_a_student_that_cannot_run_here(main, file, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from conftest import all_keys as keys
 from test_processes import Apart
 
@@ -13,6 +14,7 @@ from smoothray.commands.estimate import START_SECONDS, Prices, Shape, estimate
 from smoothray.commands.measure import measure
 from smoothray.commands.run import load_datasets
 from smoothray.errors import past_limit
+from smoothray.records.journal import Journal
 from smoothray.records.schema import failed, new_record
 from smoothray.students import OperonStudent
 from smoothray.study import parse_study
@@ -164,6 +166,20 @@ def test_recorded_fits_that_passed_their_limit_count_with_their_share():
     costs = recorded_costs(small, training_rows(small, datasets), records)
     ended = 600 + STOP_SECONDS + OperonStudent.start_seconds
     assert costs.fits == {("iris", "operon"): pytest.approx(0.75 * 2 + 0.25 * ended)}
+
+
+@pytest.mark.parametrize("command", ["plan", "status"])
+def test_they_refuse_what_run_would_and_take_its_options(main, place, command):
+    (place / "small.yaml").write_text(SMALL)
+    recorded = parse_study(yaml.safe_load(SMALL)).identity()
+    with Journal("small") as journal:
+        journal.append("study", identity=recorded)
+    done = main(command, "small.yaml", "--budget", "standard")
+    assert done.returncode == 2 and "budget was quick, now is standard" in done.stderr
+    for options in ["--budget", "quick"], ["--name", "other", "--seed", 1, "--budget", "standard"]:
+        done = main(command, "small.yaml", *options)
+        assert done.returncode in (0, None), done.stderr
+        assert "20 fits" in done.stdout
 
 
 def test_a_student_with_a_process_of_its_own_is_timed_in_it(tmp_path, monkeypatch):

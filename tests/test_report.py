@@ -519,6 +519,8 @@ def test_the_strengths_that_a_study_fixed_are_reported_beside_and_alone(main, pl
     for options, folder in (
         ([], "made-up-report"),
         (["--strengths", "fixed"], "made-up-report-fixed"),
+        (["--rope", "0.010"], "made-up-report"),
+        (["--rope", "5%"], "made-up-report-rope-5%"),
     ):
         done = main("report", "made-up", *options)
         assert done.returncode in (0, None), done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import threading
@@ -211,6 +212,18 @@ def test_a_bank_that_cannot_train_fails_its_trials_alone():
     without = [r for r in records if r["penalty"] == "none"]
     assert [r["status"] for r in without] == ["failed"] * 2
     assert all("the teachers could not be trained" in r["reason"] for r in without)
+
+
+def test_what_a_gpu_failed_with_again_and_again_is_recorded(monkeypatch):
+    monkeypatch.setattr("smoothray.scheduling.run.MAX_FAILURES", 1)
+    monkeypatch.setattr("smoothray.scheduling.searcher.GIVE_AGAIN", 0)
+    sound = study("spoilt", baselines=["none"], students=QUICK, trials=2)
+    teacher = sound.teacher.model_copy(update={"activation": "CUDA out of memory"})
+    records = run(sound.model_copy(update={"teacher": teacher}))
+    assert [r["status"] for r in records] == ["failed"] * 2
+    assert all(
+        re.search(r"could not be trained: \w+: .*CUDA out of memory", r["reason"]) for r in records
+    )
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_any_work():

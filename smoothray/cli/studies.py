@@ -16,6 +16,12 @@ STUDY = (
     "A study's file, or its name: one here, in search_spaces, or one that comes along, as pmlb20."
 )
 STUDIES = "Studies"
+Trials = Annotated[int | None, typer.Option(min=1, help="How many trials.")]
+Name = Annotated[str | None, typer.Option(help="The name it is recorded under.")]
+OneStudent = Annotated[str | None, typer.Option(help="Another student: pysr, my_module:Mine.")]
+Budget = Annotated[str | None, typer.Option(help="quick, standard or thorough.")]
+Selection = Annotated[str | None, typer.Option(help="fidelity, accuracy or native.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="The study's seed.")]
 
 
 @app.command(rich_help_panel=STUDIES)
@@ -24,14 +30,12 @@ def run(
     datasets: Annotated[
         str, typer.Option(help="Only these of its data sets, separated by commas.")
     ] = "",
-    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
-    name: Annotated[str | None, typer.Option(help="Record it under another name.")] = None,
-    student: Annotated[
-        str | None, typer.Option(help="Another student: pysr, my_module:Mine.")
-    ] = None,
-    budget: Annotated[str | None, typer.Option(help="quick, standard or thorough.")] = None,
-    selection: Annotated[str | None, typer.Option(help="fidelity, accuracy or native.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="The study's seed.")] = None,
+    trials: Trials = None,
+    name: Name = None,
+    student: OneStudent = None,
+    budget: Budget = None,
+    selection: Selection = None,
+    seed: Seed = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     cores: Annotated[int | None, typer.Option(min=1, help="Cores of this machine to use.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try failed trials again.")] = False,
@@ -40,9 +44,7 @@ def run(
     from smoothray.commands.console import reasons, say
     from smoothray.commands.run import run_study
 
-    overrides = {"trials": trials, "name": name, "seed": seed}
-    settings = {"name": student, "budget": budget, "selection": selection}
-    loaded = _load(study, overrides, settings, device)
+    loaded = _load(study, trials, name, seed, student, budget, selection, device)
     only = [part.strip() for part in datasets.split(",") if part.strip()]
     result = run_study(loaded, only, cores=cores, retry_failed=retry_failed)
     _show(list(result.rows.values()))
@@ -68,7 +70,12 @@ def run(
 def plan(
     study: Annotated[Path, typer.Argument(help=STUDY)],
     datasets: Annotated[str, typer.Option(help="Only these of its data sets.")] = "",
-    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+    trials: Trials = None,
+    name: Name = None,
+    student: OneStudent = None,
+    budget: Budget = None,
+    selection: Selection = None,
+    seed: Seed = None,
     cores: Annotated[
         str,
         typer.Option(help="Cores to plan for; 16,64 compares two clusters. All of this machine."),
@@ -88,25 +95,31 @@ def plan(
         typer.Option(min=0, help="How long to time fits and banks that are not recorded yet."),
     ] = 60,
 ) -> None:
-    """Say what a study will cost, before anything runs."""
+    """Say what a study will cost, before anything runs. Options override the file, as those of run do."""
     from smoothray.commands.options import prices_of, shapes_of
     from smoothray.commands.plan import plan as print_plan
 
     shapes = shapes_of(cores, gpus)
     prices = prices_of(price_core_hour, price_gpu_hour, shapes)
     only = [part.strip() for part in datasets.split(",") if part.strip()]
-    print_plan(_load(study, {"trials": trials}, {}, None), only, shapes, prices, seconds)
+    loaded = _load(study, trials, name, seed, student, budget, selection)
+    print_plan(loaded, only, shapes, prices, seconds)
 
 
 @app.command(rich_help_panel=STUDIES)
 def status(
     study: Annotated[Path, typer.Argument(help=STUDY)],
-    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+    trials: Trials = None,
+    name: Name = None,
+    student: OneStudent = None,
+    budget: Budget = None,
+    selection: Selection = None,
+    seed: Seed = None,
 ) -> None:
-    """Say how far a study is, while it runs or after."""
+    """Say how far a study is, while it runs or after. Options override the file, as those of run do."""
     from smoothray.commands.status import status as print_status
 
-    print_status(_load(study, {"trials": trials}, {}, None))
+    print_status(_load(study, trials, name, seed, student, budget, selection))
 
 
 @app.command(rich_help_panel=STUDIES)
@@ -208,13 +221,23 @@ def datasets() -> None:
 
 
 def _load(
-    path: Path, overrides: dict[str, Any], student: dict[str, Any], device: str | None
+    path: Path,
+    trials: int | None,
+    name: str | None,
+    seed: int | None,
+    student: str | None,
+    budget: str | None,
+    selection: str | None,
+    device: str | None = None,
 ) -> Any:
     """The study with the command line's options in place of the file's values."""
     from smoothray.study import load_study, parse_study
 
-    study = load_study(path, {key: value for key, value in overrides.items() if value is not None})
-    given = {key: value for key, value in student.items() if value is not None}
+    def given_of(**options: Any) -> dict[str, Any]:
+        return {key: value for key, value in options.items() if value is not None}
+
+    study = load_study(path, given_of(trials=trials, name=name, seed=seed))
+    given = given_of(name=student, budget=budget, selection=selection)
     raw = study.model_dump(mode="json", exclude={"datasets", "penalties"})
     if given:
         if len(study.students) > 1:

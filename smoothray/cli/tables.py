@@ -120,11 +120,11 @@ def distill(
         result,
         write_files,
     )
-    from smoothray.commands.distilled import Distilled, automatic_repeats
     from smoothray.commands.table import load_table, monotone_signs
     from smoothray.datasets import parse_spec
     from smoothray.datasets.splits import holdout
     from smoothray.datasets.suspicions import suspicions
+    from smoothray.distillation.distilled import Distilled, automatic_repeats
     from smoothray.distillation.distiller import SymbolicDistiller
 
     if penalty == "direct":

@@ -14,9 +14,9 @@ from rich.markup import escape
 
 import smoothray
 from smoothray.commands.console import number, out, rows_table, show
-from smoothray.commands.distilled import Distilled, frame_of
 from smoothray.commands.distilled_tables import print_front, print_stability, units_text
 from smoothray.datasets.suspicions import row_numbers
+from smoothray.distillation.distilled import Distilled, frame_of
 from smoothray.distillation.saved import as_json
 from smoothray.distillation.stability import Stability
 from smoothray.errors import StudyError

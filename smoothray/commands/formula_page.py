@@ -31,7 +31,7 @@ from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings
 
 if TYPE_CHECKING:
-    from smoothray.commands.distilled import Distilled
+    from smoothray.distillation.distilled import Distilled
 
 Array = NDArray[np.float64]
 POINTS = 121

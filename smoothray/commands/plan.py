@@ -12,10 +12,11 @@ from smoothray.commands.console import err, hours, out, rows_table, say, show
 from smoothray.commands.costs import Costs, recorded_costs, students_memory, training_rows
 from smoothray.commands.estimate import Estimate, Prices, Shape, estimate
 from smoothray.commands.measure import measure
-from smoothray.commands.run import load_datasets
+from smoothray.commands.run import load_datasets, refuse_changed_data
 from smoothray.datasets import Dataset
 from smoothray.errors import StudyError, plural
 from smoothray.penalties import find_penalty
+from smoothray.records.identity import continued
 from smoothray.records.recorded import Recorded, read_study
 from smoothray.search import Board, Score, Search
 from smoothray.study import Study
@@ -34,13 +35,15 @@ def plan(
     shapes: this machine where there are none. prices: None to say nothing of money. seconds: how long to
     time fits and banks of what is not recorded yet.
 
-    Raises StudyError, after what can be said, where a student cannot run here and was to be timed.
+    Raises StudyError for what `run` would refuse, and after what can be said where a student cannot run here
+    and was to be timed.
     """
     study.check(available=False)
     refused = study.unavailable()
     datasets = load_datasets(study, only)
     recorded = read_study(study.name, say)
     records = recorded.records
+    refuse_changed_data(records.values(), datasets)
     search, todo = what_is_left(study, datasets, recorded)
     costs = recorded_costs(study, training_rows(study, datasets), records.values())
     with err.status("timing fits and banks on this machine"):
@@ -148,7 +151,13 @@ def what_is_left(
     datasets: Iterable[str],
     recorded: Recorded,
 ) -> tuple[Search, list[Job]]:
-    """The search, and the jobs that are left; arms that are still to be drawn count as unknown ones."""
+    """The search, and the jobs that are left; arms that are still to be drawn count as unknown ones.
+
+    Raises StudyError where what is recorded is another study of this name.
+    """
+    if recorded.identity is not None:
+        penalties = {key.arm.penalty for key in recorded.records}
+        continued(study.name, recorded.identity, study.identity(), penalties)
     board = Board(study, map(Score.of, recorded.records.values()))
     search = Search(study, datasets, board, recorded.decisions)
     banks = {key: record["bank"] for key, record in recorded.records.items()}

@@ -15,7 +15,10 @@ from smoothray.study import Study
 
 
 def status(study: Study) -> None:
-    """Print how far a study is: recorded, failed, stopped, and what is left. Needs no data."""
+    """Print how far a study is: recorded, failed, stopped, and what is left. Needs no data.
+
+    Raises StudyError where what is recorded is another study of this name.
+    """
     datasets = [spec.name for spec in expand(study.datasets)]
     recorded = read_study(study.name, say)
     records = recorded.records

@@ -23,6 +23,10 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+ROOT = re.compile(
+    r"(?:\[Errno -?\d+\] |\b)(Connection refused|Name or service not known|(?:\w+ )?timed out)"
+)
+"""What a connection failed for, in the long texts of the libraries under MLflow."""
 REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 """How MLflow's errors name HTTP's 401 and 403."""
 
@@ -81,7 +85,9 @@ def reaching(uri: str, otherwise: str = "does not answer") -> Iterator[None]:
 
 def unreachable(uri: str, error: Exception, otherwise: str = "does not answer") -> SmoothrayError:
     """The error that says so, of what MLflow said; in its first line."""
-    first = shown(next(iter(str(error).splitlines()), type(error).__name__))
+    root = ROOT.search(str(error))
+    first = root[1] if root else next(iter(str(error).splitlines()), type(error).__name__)
+    first = shown(first)
     if uri.startswith("sqlite:"):
         return StudyError(f"MLflow cannot use the database '{shown(uri)}': {first[:300]}")
     if getattr(error, "error_code", None) in REFUSED:
