@@ -9,7 +9,7 @@ import typer
 
 import smoothray
 from smoothray.cli import studies, tables
-from smoothray.cli.app import INTERRUPTED, app
+from smoothray.cli.app import app
 from smoothray.errors import SmoothrayError
 
 __all__ = ["app", "main", "studies", "tables"]
@@ -28,14 +28,9 @@ def doctor() -> None:
 def main() -> None:
     """Run the command line; mistakes of the user's end it with their text alone."""
     try:
-        app(standalone_mode=True)
+        app()
     except SmoothrayError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(1)
     finally:
         gc.freeze()  # at its end Python would look through all objects of torch and Ray, for a second

@@ -19,7 +19,7 @@ from smoothray.records.parquet import read_decisions, read_identity
 from smoothray.records.recorded import read_study
 from smoothray.records.recorder import Recorder
 from smoothray.records.schema import Record
-from smoothray.study.explain import LONGEST, NAME, no_name
+from smoothray.study.naming import LONGEST, NAME, no_name
 from smoothray.study.plan import Arm, Key
 
 

@@ -38,6 +38,7 @@ class RecorderActor:
         os.environ.update(environment)
         self._settled = set(settled)
         self._again = set(again)
+        self._opened = False
         self._news: list[Score] = []
         self._broken: str | None = None
         self._troubles: dict[Setting, str] = {}
@@ -45,7 +46,9 @@ class RecorderActor:
         self._recorder = Recorder(study, identity, say=lambda text: None)
 
     def open(self) -> str | None:
-        """Take over the journal; what is wrong with it, if it cannot be."""
+        """Take over the journal; what is wrong with it, if it cannot be. Once is enough."""
+        if self._opened:
+            return None
         try:
             self._recorder.__enter__()
         except StudyError as error:
@@ -53,10 +56,16 @@ class RecorderActor:
         for key, record in self._recorder.records.items():
             self._banks[key.teacher][key] = record["bank"]
         self._recorder.start(complete=lambda cell: cell[:2] in self._settled)
+        self._opened = True
         return None
 
     def todo(self, wanted: Collection[Key]) -> list[Job]:
-        """What of these trials is to be done, by the banks that they belong to."""
+        """What of these trials is to be done, by the banks that they belong to.
+
+        Raises StudyError where the journal cannot be taken over.
+        """
+        if refused := self.open():  # a trial's call may come before the driver's
+            raise StudyError(refused)
         teachers = {key.teacher for key in wanted}
         recorded = {k: bank for teacher in teachers for k, bank in self._banks[teacher].items()}
         return jobs(wanted, recorded, self._again)

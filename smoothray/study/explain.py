@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from smoothray.errors import StudyError, did_you_mean
+from smoothray.study.naming import no_name
 
 Model = TypeVar("Model", bound=BaseModel)
-NAME, LONGEST = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", 100
-"""What a study's name is like, and how many characters it may have."""
 MOST = 10
 """Errors of a file that are shown at once."""
 FORMS = {"model_type": "a mapping of its settings", "tuple_type": "a list"}
@@ -50,15 +48,6 @@ def _as_written(place: tuple[int | str, ...], raw: Any) -> list[str]:
     entry = students[number] if isinstance(students, Sequence) and isinstance(number, int) else None
     name = entry.get("name") if isinstance(entry, Mapping) else None
     return ["students", str(name) if name else parts[1], *parts[2:]]
-
-
-def no_name(name: Any) -> str:
-    """What is wrong with a study's name that NAME does not match, and the nearest that would do."""
-    offered = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(name)).strip("-_.")
-    return (
-        f"{name!r}: a study's name is of letters, digits, '_', '.' and '-', and begins with a letter or digit"
-        + (f"; '{offered}' would do" if offered else "")
-    )
 
 
 def explain(

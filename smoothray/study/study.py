@@ -17,7 +17,8 @@ from smoothray.errors import StudyError, did_you_mean
 from smoothray.penalties import PENALTIES, find_penalty, try_penalty
 from smoothray.penalties.jacobian import Placebo
 from smoothray.plugins import modules_to_ship
-from smoothray.study.explain import LONGEST, NAME, explain
+from smoothray.study.explain import explain
+from smoothray.study.naming import LONGEST, NAME
 from smoothray.study.settings import (
     Axis,
     Strengths,
