@@ -578,6 +578,14 @@ def test_bad_data_has_scikit_learns_messages(fitted):
         fitted.predict(X.rename(columns={"E": "F"}))
     with pytest.raises(NotFittedError):
         small().predict(X)
+    twice = small("none").fit(X, y).set_params(teacher=lambda rows: 1 / 0, prefit=True)
+    with pytest.raises(ValueError, match="the teacher cannot predict"):
+        twice.fit(X, y)
+    with pytest.raises(NotFittedError):
+        twice.predict(X)
+    for wrong in {"monotone": [1, 0, -1]}, {"units": ["m"]}, {"validation_fraction": "0.2"}:
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*; give"):
+            small("none", **wrong).fit(X, y)
     with pytest.raises(ValueError, match="sample_weight is for a teacher"):
         small("direct").fit(X, y, sample_weight=np.ones(len(X)))
 
@@ -587,6 +595,9 @@ def test_what_is_allowed_with_a_warning():
     with pytest.warns(UserWarning, match="the same in every row"):
         model = small("jacobian", 0.01).fit(X, np.full(len(X), 7.0))
     assert model.predict(X) == pytest.approx(7, abs=1e-2)
+    with pytest.warns(UserWarning, match="the same in every row"):
+        model = small("direct").fit(X, np.full(len(X), 1234.5678))
+    assert model.predict(X) == pytest.approx(1234.5678, abs=1e-3)
     with pytest.warns(UserWarning, match="6 rows are few"):
         small("jacobian", 0.01).fit(X[:6], y[:6])
 

@@ -12,8 +12,10 @@ from conftest import Command
 from sympy import Symbol
 
 from smoothray import SymbolicDistiller
+from smoothray.commands.table import load_table
+from smoothray.datasets import parse_spec
 from smoothray.datasets.splits import holdout
-from smoothray.distillation.attempts import Attempt
+from smoothray.distillation.attempts import Attempt, attempt_all
 from smoothray.distillation.choice import is_monotone, member_of_size, monotone_attempts, of_size
 from smoothray.errors import StudentError, StudyError
 from smoothray.formulas import parse, structure_of
@@ -171,6 +173,13 @@ def test_a_member_of_a_size():
     assert member_of_size([{**m, "unsafe": True} for m in unsafe], 5) == 1
     with pytest.raises(StudyError, match="at most 0 nodes; the shortest has 1"):
         member_of_size(given.fields["front"], 0)
+    # The loss, which knows of weights, goes before R²; older models have this alone.
+    front = [{**m, "val_loss_accuracy": m["complexity"]} for m in given.fields["front"]]
+    assert member_of_size(front, 99) == 0
+    assert (
+        member_of_size([{"complexity": m["complexity"], "r2_val": m["r2_val"]} for m in front], 99)
+        == 2
+    )
 
 
 def test_the_next_best_that_is_monotone():
@@ -178,6 +187,9 @@ def test_the_next_best_that_is_monotone():
     assert is_monotone("x + 0*y", "xyz", X, {"x": 1, "y": 1, "z": -1})
     assert not is_monotone("x**2", "xyz", X, {"x": 1})
     given = [attempt("y", "x", "x - x**2"), attempt("-x"), attempt("2*x", "x + y")]
+    assert not is_monotone(
+        "3/(x - 0.51)", "xyz", X, {"x": -1}
+    )  # falls everywhere, but for its pole
     # Slopes are looked at between the rows, too.
     ends = np.array([[-1.0, 0, 0], [1.0, 0, 0]])
     assert not is_monotone("x**3 - 2*x", "xyz", ends, {"x": 1})
@@ -189,6 +201,27 @@ def test_the_next_best_that_is_monotone():
     assert [each.fields.get("formula", "x + y") for each in kept] == ["x", "x + y"]
     with pytest.raises(StudentError, match=r"monotone as asked \(x:-\)"):
         monotone_attempts(given[2:], "xyz", X, {"x": -1}, "accuracy")
+
+
+def test_a_split_without_any_formula_is_one_that_failed(monkeypatch):
+    X, y = data()
+    model = SymbolicDistiller("none", monotone={"a": 1}, **QUICK)
+
+    def but_the_first(trials, *settings, **options):
+        return [[], *attempt_all(trials[1:], *settings, **options)]
+
+    monkeypatch.setattr("smoothray.distillation.distiller.attempt_all", but_the_first)
+    stability = model.stability(X, y, repeats=2)
+    assert (stability.failed, stability.repeats["seed"].tolist()) == (1, [1])
+
+
+def test_a_row_of_units_with_gaps_brackets_and_an_empty_end(tmp_path):
+    rows = [f"{i},{i % 7},{'uv'[i % 2]},{2 * i}," for i in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["T,p,kind,y,", "[K],bar,,mol,", *rows]))
+    spec = parse_spec({"file": str(tmp_path / "a.csv"), "target": "y"})
+    table = load_table(spec, units="row")
+    assert table.units == {"T": "K", "p": "bar", "kind": "", "y": "mol"}
+    assert len(table.dataset.y) == 40
 
 
 def test_test_rows_hang_on_the_seed_alone():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from smoothray.datasets import Dataset, DatasetSpec, load_dataset
+from smoothray.datasets.cells import units_of
 from smoothray.datasets.table import column_names
 from smoothray.errors import DataError, StudyError, did_you_mean
 from smoothray.formulas.dimensions import parse_unit
@@ -70,8 +71,7 @@ def _without_units(frame: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:
         return frame
     if frame.empty:
         raise DataError("the table has no rows, so none with units")
-    for name, value in frame.iloc[0].items():
-        units[str(name)] = "" if pd.isna(value) else str(value).strip(" []()")
+    units.update(units_of(frame))
     return frame.iloc[1:]
 
 

@@ -127,6 +127,18 @@ def units_row(frame: pd.DataFrame) -> str:
     return ", ".join(units[:6]) + (", ..." if len(units) > 6 else "")
 
 
+def units_of(frame: pd.DataFrame) -> dict[str, str]:
+    """What the first row, which holds units, says of each column; "" where it says nothing.
+
+    >>> units_of(pd.DataFrame([["[K]", None], ["300", "a"]], columns=["T", "kind"]))
+    {'T': 'K', 'kind': ''}
+    """
+    return {
+        str(name): "" if pd.isna(value) else str(value).strip(" []()")
+        for name, value in frame.iloc[0].items()
+    }
+
+
 def header_below(rows: list[list[str]], target: str) -> int | None:
     """The number of the row, counted from 1, that has the target among its cells."""
     for number, row in enumerate(rows, start=1):

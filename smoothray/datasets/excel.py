@@ -70,7 +70,7 @@ def read_sheet(path: Path, sheet: str) -> Sheet:
             "a name in each cell: take the rows above it out"
         )
     if any(cell is None for row in cells[header:] for cell in row):
-        _refuse_formulas(path, chosen.title)
+        _refuse_formulas(path, chosen)
         merged = next(iter(chosen.merged_cells.ranges), None)
         if merged:
             notices.append(
@@ -122,9 +122,9 @@ def _trimmed(cells: list[list[Any]]) -> list[list[Any]]:
     return [row[:width] for row in cells[:height]]
 
 
-def _refuse_formulas(path: Path, title: str) -> None:
-    stored = _workbook(path, values=True)[title]
-    for row in _workbook(path, values=False)[title].iter_rows():
+def _refuse_formulas(path: Path, stored: Any) -> None:
+    """Raise DataError where a cell of a sheet, as its values are stored, lacks its formula's value."""
+    for row in _workbook(path, values=False)[stored.title].iter_rows():
         for cell in row:
             if cell.data_type == "f" and stored[cell.coordinate].value is None:
                 raise DataError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from smoothray.datasets.cells import any_commas, header_below, units_row, with_commas
+from smoothray.datasets.cells import any_commas, header_below, units_of, units_row, with_commas
 from smoothray.datasets.columns import tidy
 from smoothray.datasets.excel import Sheet, read_sheet
 from smoothray.datasets.specs import DatasetSpec
@@ -88,9 +88,9 @@ def read(spec: DatasetSpec) -> tuple[pd.DataFrame, str, tuple[str, ...], int]:
             if not spec.decimal:
                 notices.append("numbers such as 3,14 were read with a decimal comma")
         if units:
-            written = dict(zip(table.names, table.frame(as_text=True).iloc[0], strict=True))
+            written = units_of(table.frame(as_text=True))
             frame, first_row = frame.iloc[1:].reset_index(drop=True), first_row + 1
-            frame.attrs["units"] = {tidy(name): str(text) for name, text in written.items()}
+            frame.attrs["units"] = {tidy(name): unit for name, unit in written.items()}
         return frame, spec.target, tuple(notices), first_row
 
 

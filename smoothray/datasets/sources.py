@@ -17,7 +17,7 @@ from smoothray.plugins import is_module
 
 
 class Source(NamedTuple):
-    """A kind of data set: a check that reads nothing big, and a reader."""
+    """A kind of data set: a check that downloads and makes nothing, and a reader."""
 
     check: Callable[[DatasetSpec], None]
     read: Callable[[DatasetSpec], tuple[Any, ...]]  # the parts of a `Read`, the first two at least
@@ -123,7 +123,7 @@ def _parse_mapping(value: Mapping[str, object]) -> DatasetSpec:
 
 
 def check_spec(spec: DatasetSpec | Dataset) -> None:
-    """Check that a data set is there, without downloading it or reading its rows.
+    """Check that a data set is there and has its target, without downloading or making it.
 
     Of one that is at hand already, the name alone: the rest was checked when it was made.
 
@@ -152,7 +152,8 @@ def load_dataset(
     """
     if isinstance(spec, Dataset):
         return spec
-    check_spec(spec)
+    if spec.source != "file":  # whose reader finds all that itself
+        check_spec(spec)
     read = Read(*SOURCES[spec.source].read(spec))
     dataset = from_frame(
         prepare(read.frame),

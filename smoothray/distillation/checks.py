@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ def checked_units(
 
     Raises StudyError for what is no unit, or (with names) no column.
     """
+    if not isinstance(model.units, Mapping | None):
+        raise StudyError(f"units is {model.units!r}; give a dict of columns and their units")
     units = {str(column): parse_unit(str(text)) for column, text in (model.units or {}).items()}
     for column in units:
         if names is not None and column not in names:
@@ -64,7 +66,8 @@ def settings_of(
                 f"teacher_options has no '{name}'; it takes {', '.join(known)}"
                 f"{did_you_mean(str(name), known)}"
             )
-    if not 0 < model.validation_fraction < 1:
+    part = model.validation_fraction
+    if not (isinstance(part, Real) and 0 < float(part) < 1):
         raise StudyError(
             f"validation_fraction is {model.validation_fraction}; give a part between 0 and 1"
         )

@@ -38,11 +38,17 @@ def member_of_size(front: Sequence[Mapping[str, Any]], complexity: int) -> int:
         least = min(member["complexity"] for member in front)
         raise StudyError(f"no formula has at most {complexity} nodes; the shortest has {least}")
     small = [i for i in small if not front[i].get("unsafe")] or small
-    return max(small, key=lambda i: (_or_least(front[i]["r2_val"]), -front[i]["complexity"]))
+    # Losses know the rows' weights; members that were saved before they were kept have R² alone.
+    losses = [member.get("val_loss_accuracy", _negated(member["r2_val"])) for member in front]
+    return min(small, key=lambda i: (_or_most(losses[i]), front[i]["complexity"]))
 
 
-def _or_least(value: float | None) -> float:
-    return -np.inf if value is None or np.isnan(value) else value
+def _negated(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _or_most(value: float | None) -> float:
+    return np.inf if value is None or np.isnan(value) else value
 
 
 def of_member(smoothness: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,6 +104,10 @@ def of_size(attempt: Attempt, complexity: int | None) -> Attempt:
 
 def checked_signs(monotone: Mapping[Any, Any] | None, names: Sequence[str] | None) -> Signs:
     """The signs by column. Raises StudyError for what is no sign, or (with names) no column."""
+    if not isinstance(monotone, Mapping | None):
+        raise StudyError(
+            f"monotone is {monotone!r}; give a dict of columns and 1 or -1, such as {{'x0': 1}}"
+        )
     signs = {str(column): sign for column, sign in (monotone or {}).items()}
     for column, sign in signs.items():
         if sign not in (1, -1):
@@ -114,16 +124,21 @@ def checked_signs(monotone: Mapping[Any, Any] | None, names: Sequence[str] | Non
 
 def is_monotone(formula: str, names: Sequence[str], X: Array, signs: Signs) -> bool:
     """Whether the formula's slopes by these columns have their signs on rows X (n, d), and where a column
-    alone goes through its range."""
+    alone goes through its range; nor may its values there jump against the sign, as beside a pole."""
     program = Program(parse(formula, {name: Symbol(name) for name in names}), names)
     for column, sign in signs.items():
         place = list(names).index(column)
-        _, gradient = program.value_and_gradient(np.concatenate([X, _varied(X, place)]))
-        slopes = sign * gradient[:, place]
-        finite = slopes[np.isfinite(slopes)]
-        if len(finite) and finite.min() < -SLACK * np.abs(finite).max():
+        values, gradient = program.value_and_gradient(np.concatenate([X, _varied(X, place)]))
+        with np.errstate(all="ignore"):
+            jumps = np.diff(values[len(X) :].reshape(-1, STEPS))
+        if _breaks(sign * gradient[:, place]) or _breaks(sign * jumps):
             return False
     return True
+
+
+def _breaks(slopes: Array) -> bool:
+    finite = slopes[np.isfinite(slopes)]
+    return bool(len(finite) and finite.min() < -SLACK * np.abs(finite).max())
 
 
 def _varied(X: Array, place: int) -> Array:

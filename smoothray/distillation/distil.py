@@ -57,6 +57,11 @@ def distil(
     """
     started, worked = time.perf_counter(), time.process_time()
     inputs, target = trial.x["train"], (teacher.outputs if teacher else trial.y)["train"]
+    if selection == "sobolev" and teacher and teacher.gradients is None:
+        raise TeacherError(
+            "selection 'sobolev' compares gradients, and this teacher has none; give a torch module, or "
+            "choose by 'accuracy' or 'fidelity'"
+        )
     new = trial.new_points(k) if teacher and k else None
     if teacher and new is not None:
         inputs = np.concatenate([inputs, new])
@@ -171,11 +176,7 @@ def choose(
 
 
 def _sobolev(teacher: TeacherOutputs, member: Member) -> tuple[float, float]:
-    if teacher.gradients is None:
-        raise TeacherError(
-            "selection 'sobolev' compares gradients, and this teacher has none; give a torch module, or "
-            "choose by 'accuracy' or 'fidelity'"
-        )
+    assert teacher.gradients is not None
     values = teacher.outputs["test"], member.outputs["test"]
     return sobolev_error(*values, teacher.gradients, member.gradients)
 

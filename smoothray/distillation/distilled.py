@@ -15,6 +15,7 @@ from smoothray.datasets.splits import holdout
 from smoothray.distillation.attempts import logger
 from smoothray.distillation.distiller import SymbolicDistiller
 from smoothray.distillation.stability import Stability, stability_of
+from smoothray.errors import StudentError, TeacherError
 from smoothray.formulas.dimensions import UnitCheck
 from smoothray.metrics.scores import r2
 
@@ -107,7 +108,11 @@ class Distilled:
         model = clone(self.model)
         model._names = dataset.feature_names
         seeds = range(self.seed + 1, self.seed + repeats)
-        others = stability_of(model, dataset.X, dataset.y, seeds, self.test_size, complexity)
+        try:
+            others = stability_of(model, dataset.X, dataset.y, seeds, self.test_size, complexity)
+        except (StudentError, TeacherError) as error:
+            logger.info("the other splits gave nothing: %s", error)
+            others = Stability(pd.DataFrame(), dataset.feature_names, len(seeds))
         first = {
             "seed": self.seed,
             **self.scores(),

@@ -30,7 +30,7 @@ from smoothray.distillation.outcome import SMOOTHNESS, curve, front
 from smoothray.distillation.own_teacher import OwnTeacher
 from smoothray.distillation.stability import Stability, stability_of
 from smoothray.distillation.trial import Trial
-from smoothray.errors import SmoothrayError, StudyError
+from smoothray.errors import SmoothrayError, StudentError, StudyError
 from smoothray.formulas import Program, parse, to_latex, to_python
 from smoothray.formulas.dimensions import UnitCheck, check_units, in_base_units, parse_unit
 from smoothray.seeds import generator
@@ -384,6 +384,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             twin._metadata_request = deepcopy(self._metadata_request)
         return twin
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_expressions")
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.non_deterministic = self.random_state is None
@@ -391,6 +394,7 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _fit(self, X: Array, y: Array, sample_weight: ArrayLike | None) -> SymbolicDistiller:
         arms, student, teacher = settings_of(self)
+        self.__dict__.pop("_expressions", None)  # a fit that fails leaves nothing fitted
         weights = self._weights(sample_weight, X)
         self._many = y.ndim == 2
         targets = y if self._many else y[:, None]
@@ -454,7 +458,12 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
             found = attempt_all(trials, arms, student, selection, teacher, **options)
             best_holds = True
             for place, attempts in enumerate(found if signs else []):
-                found[place], holds = monotone(place, attempts)
+                try:
+                    found[place], holds = monotone(place, attempts)
+                except StudentError:
+                    if options.get("all_needed", True):
+                        raise
+                    found[place], holds = [], True
                 best_holds &= holds
         if not best_holds:
             warnings.warn(

@@ -233,7 +233,7 @@ class _Data:
         compiled = Compiled(formula.node)
         there = compiled.values(rows)
         try:
-            rounded = round_values(compiled, _some_rows(self.trial), ROUNDING)
+            rounded = round_values(compiled, _some_rows(self.trial), ROUNDING, _most(self.trial))
             node = with_constants(formula.node, iter(rounded))
             expr = to_sympy(node, [Symbol(name) for name in self.names])
             here = Program(expr, self.names).values(rows)
@@ -286,10 +286,16 @@ def _in_units(trial: Trial, expr: Expr) -> Expr | None:
 
 def _rounded(trial: Trial, expr: Expr) -> Expr | None:
     try:
-        return round_constants(expr, _some_rows(trial), trial.dataset.feature_names, ROUNDING)
+        names = trial.dataset.feature_names
+        return round_constants(expr, _some_rows(trial), names, ROUNDING, _most(trial))
     except (StudentError, ArithmeticError) as error:
         logger.debug("dropped %s: %s", expr, error)
         return None
+
+
+def _most(trial: Trial) -> float:
+    """By how much rounding may change a formula, in the data's units: it has to stay the same function."""
+    return AGREEMENT / 2 * trial.y_scaler.scale
 
 
 def _some_rows(trial: Trial) -> Array:

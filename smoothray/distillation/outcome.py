@@ -30,7 +30,7 @@ def front(members: list[dict[str, Any]]) -> pd.DataFrame:
     """All formulas that a student offered, by complexity, with their scores."""
     kept = [
         "complexity", "complexity_standard", "formula", "r2_train", "r2_val", "fidelity_train",
-        "fidelity_val", "jacobian", "gradient_max", "chosen",
+        "fidelity_val", "val_loss_accuracy", "jacobian", "gradient_max", "chosen",
     ]  # fmt: skip
     frame = pd.DataFrame(members)
     kept += [name for name in ("unsafe", "simplified") if frame[name].notna().any()]

@@ -91,22 +91,24 @@ class Process:
 
 _idle: defaultdict[str, list[Process]] = defaultdict(list)
 """Processes that wait, by what they are for."""
+_tracker_lock = threading.Lock()
 _loaded: set[tuple[str, bool]] = set()
 """The students whose programs this process, where it is one of these, has ready, and whether for matching."""
 
 
 def _have_quiet_tracker() -> None:
     """Start joblib's tracker of what is to be cleaned up: where a signal ends a program, it tells of that."""
-    given = os.environ.get("PYTHONWARNINGS")
-    quiet = "ignore:resource_tracker:UserWarning"
-    os.environ["PYTHONWARNINGS"] = f"{given},{quiet}" if given else quiet
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        if given is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = given
+    with _tracker_lock:
+        given = os.environ.get("PYTHONWARNINGS")
+        quiet = "ignore:resource_tracker:UserWarning"
+        os.environ["PYTHONWARNINGS"] = f"{given},{quiet}" if given else quiet
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            if given is None:
+                del os.environ["PYTHONWARNINGS"]
+            else:
+                os.environ["PYTHONWARNINGS"] = given
 
 
 def _begin(parent: int) -> None:

@@ -17,20 +17,26 @@ MOST_DIGITS = 17  # what a double needs to be written without loss
 
 
 def round_constants(
-    expr: Expr, X: ArrayLike, names: Sequence[str] | None = None, tolerance: float = 1e-4
+    expr: Expr,
+    X: ArrayLike,
+    names: Sequence[str] | None = None,
+    tolerance: float = 1e-4,
+    most: float = np.inf,
 ) -> Expr:
     """The formula with its constants rounded to as few significant digits (4 .. 17) as will do.
 
     X: rows (n, d) in the units of the formula.
     names: the columns of X, where the formula is written in column names.
     tolerance: by how much a prediction on any row may change, in standard deviations of the
-        predictions. Rows without a finite prediction must stay without one.
+        predictions; of a constant formula, by which part of itself. Rows without a finite prediction must
+        stay without one.
+    most: by how much it may change at the most, in the formula's own units.
 
     One number of digits is found for all constants, then each constant is tried with fewer.
     """
     program = Program(expr, names)
     X = np.asarray(X, dtype=float)
-    accepts = _Acceptance(program.values(X), tolerance)
+    accepts = _Acceptance(program.values(X), tolerance, most)
     digits = _fewest_digits(program, X, accepts)
 
     def leaf(node: Expr) -> Expr:
@@ -40,11 +46,13 @@ def round_constants(
     return rounded if accepts(evaluate(rounded, X, names)) else expr
 
 
-def round_values(program: Program, X: ArrayLike, tolerance: float = 1e-4) -> list[float]:
+def round_values(
+    program: Program, X: ArrayLike, tolerance: float = 1e-4, most: float = np.inf
+) -> list[float]:
     """The same for the constants of a program, in their order."""
     X = np.asarray(X, dtype=float)
     exact = [float(value) for value in program.constants.values()]
-    accepts = _Acceptance(program.values(X), tolerance)
+    accepts = _Acceptance(program.values(X), tolerance, most)
     digits = _fewest_digits(program, X, accepts)
     return [_round(value, digits[value]) for value in exact]
 
@@ -82,14 +90,14 @@ def _round(value: float, digits: int) -> float:
 class _Acceptance:
     """Whether predictions (n,) are those of the formula, within the tolerance."""
 
-    def __init__(self, predictions: NDArray[np.float64], tolerance: float) -> None:
+    def __init__(self, predictions: NDArray[np.float64], tolerance: float, most: float) -> None:
         self.finite = np.isfinite(predictions)
         self.predictions = predictions[self.finite]
         with np.errstate(all="ignore"):
             spread = float(np.std(self.predictions)) if self.predictions.size else 0.0
             # A constant formula is measured by its own size.
             largest = float(np.max(np.abs(self.predictions), initial=0.0))
-        self.allowed = tolerance * (spread if spread > 1e-12 * largest else largest)
+        self.allowed = min(most, tolerance * (spread if spread > 1e-12 * largest else largest))
 
     def __call__(self, values: NDArray[np.float64]) -> bool:
         if not np.array_equal(np.isfinite(values), self.finite):

@@ -239,7 +239,7 @@ def sobolev_loss(y: Array, slopes: Array) -> str:
     `smoothray.metrics.scores.sobolev_error`. slopes: (n, d), the derivatives to match; they stand in the text
     itself, so that it depends on nothing outside.
     """
-    tiny = np.finfo(float).tiny
+    tiny = float(np.finfo(float).tiny)
     n, d = slopes.shape
     packed = base64.b64encode(np.ascontiguousarray(slopes, dtype="<f8").tobytes()).decode()
     spread = max(float(y.var()), tiny)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from numbers import Real
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from smoothray.datasets import Scaler, TargetScaler
@@ -30,7 +32,7 @@ def smooth_finetune(
     steps: int = 500,
     learning_rate: float = 1e-3,
     batch_size: int = Training.batch_size,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
     device: str = "auto",
 ) -> nn.Module:
     """A smoother copy of a trained network: trained on by squared error + strength · penalty.
@@ -49,8 +51,10 @@ def smooth_finetune(
     if not find_penalty(penalty, names).has_strength():
         raise TeacherError(f"the penalty is '{penalty}'; use one of {', '.join(names)}")
     try_penalty(penalty)
-    if not (isinstance(strength, int | float) and 0 <= strength < float("inf")):
+    if not (isinstance(strength, Real) and 0 <= float(strength) < float("inf")):
         raise TeacherError(f"the strength is {strength}; give a number of at least 0")
+    if not isinstance(random_state, int):
+        random_state = int(check_random_state(random_state).randint(2**31 - 1))
     if steps < 1:
         raise TeacherError(f"steps is {steps}; give at least 1")
     rows, target = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
