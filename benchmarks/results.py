@@ -125,7 +125,7 @@ def chosen(per_dataset: pd.DataFrame) -> None:
 
 
 def placebo(endpoints: pd.DataFrame, sizes: pd.DataFrame, per_dataset: pd.DataFrame) -> None:
-    mine = endpoints[(endpoints["penalty"] == "placebo") & (endpoints["endpoint"] != "size")]
+    mine = endpoints[(endpoints["penalty"] == "placebo") & (endpoints["endpoint"] != "nodes")]
     alone = per_dataset[per_dataset["penalty"] == "placebo"]
     at_sizes = sizes[sizes["arm"].str.startswith("placebo")]
     print(f"- medians over the data sets: {mine['difference'].abs().max():.5f}")

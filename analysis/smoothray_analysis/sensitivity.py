@@ -182,11 +182,12 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     if not parts:
         return [
             f"However formulas and strengths are chosen ({tried}), no comparison turns better or worse; "
-            f"{quiet} of {len(main)} are now level, now not shown."
+            f"{quiet} of {len(main)} are practically the same by some and not shown by others."
         ]
     if quiet:
         parts.append(
-            f"{count(quiet, 'other')} {one_or_more([''] * quiet, 'is', 'are')} now level, now not shown"
+            f"{count(quiet, 'other')} {one_or_more([''] * quiet, 'is', 'are')} practically the same by some "
+            "and not shown by others"
         )
     return [
         f"The verdict depends on how formulas and strengths are chosen: {'; '.join(parts)} "

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 FAR = 10.0
@@ -48,6 +48,8 @@ def signed_axis(
     if max(-low, high) <= WIDE * bend:
         space = 0.05 * (high - low)
         set_limits(low - space, high + space)
+        if which == "x":  # labels beside each other need room
+            axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         return
     set_scale("symlog", linthresh=bend, linscale=1.0)
     set_limits(low * 1.3 if -low > bend else -bend * 1.1, high * 1.3 if high > bend else bend * 1.1)
