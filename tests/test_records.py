@@ -135,6 +135,8 @@ def test_a_damaged_journal_is_refused(folder):
 
 def test_one_process_at_a_time(folder):
     program = (
+        "from smoothray.records import journal\n"
+        "journal.LOCK_SECONDS = 0.1\n"
         "from smoothray.records.journal import Journal\n"
         "from smoothray.errors import StudyError\n"
         "try: Journal('s').__enter__()\n"
@@ -145,6 +147,13 @@ def test_one_process_at_a_time(folder):
     assert "another process is running this study" in other.stdout
     assert other.stdout.count("\n") == 1 and not other.stderr
     written(1)
+
+
+def test_a_process_that_is_just_ending_is_waited_for(folder):
+    first = Journal("s").__enter__()
+    threading.Timer(0.3, first.__exit__, (None, None, None)).start()
+    with Journal("s") as second:
+        second.append("study", identity={})
 
 
 def test_a_closed_journal_takes_nothing(folder):

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import threading
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any, BinaryIO
 from smoothray.errors import StudyError
 
 GZIP = 31
+LOCK_SECONDS = 10.0
+"""How long a journal is waited for: where a driver was killed, its recorder ends some seconds after it."""
 
 
 def journal_folder() -> Path:
@@ -42,7 +45,7 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab", buffering=0)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take_lock(self._file)
         except BlockingIOError:
             self._close()
             raise StudyError(
@@ -140,6 +143,19 @@ class Journal:
         whole = max((place for place, _ in self._members()), default=0)
         if whole < self.path.stat().st_size:
             self._file.truncate(whole)
+
+
+def _take_lock(file: BinaryIO) -> None:
+    """Raises BlockingIOError where another process goes on holding it."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def _packed(entry: Mapping[str, Any]) -> bytes:
