@@ -296,7 +296,7 @@ def test_a_network_that_is_no_chain_has_a_penalty_that_suits_it():
     assert model.formula_ == named.formula_ and plain.penalty_ == "lipschitz"
     with pytest.warns(UserWarning, match=told):
         model = small("auto", **short).fit(X, y)
-    assert set(model.strengths_["penalty"]) == {"none", "jacobian", "lipschitz_sampled"}
+    assert set(model.strengths_["penalty"]) == {"none", "jacobian_between", "lipschitz_sampled"}
 
 
 @pytest.fixture

@@ -23,13 +23,13 @@ def distill(
     file: Annotated[Path, typer.Argument(help="A CSV, TSV, text, Excel, Parquet or Feather file.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     penalty: Annotated[
-        str, typer.Option(help="none, jacobian, lipschitz, auto, or another: my_module:MyPenalty.")
+        str, typer.Option(help="none, jacobian_between, lipschitz, auto, or another: my_module:MyPenalty.")
     ] = "auto",
     strength: Annotated[
         str,
         typer.Option(
             help="How much smoothness counts beside the teacher's mean squared error, on the "
-            "standard scale (0: not at all; jacobian and lipschitz: 0.001 to 1), or auto: tries five."
+            "standard scale (0: not at all; jacobian_between and lipschitz: 0.001 to 1), or auto: tries five."
         ),
     ] = "auto",
     augment: Annotated[int, typer.Option(min=0, help="New points per training row.")] = 0,

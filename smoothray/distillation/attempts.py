@@ -26,7 +26,7 @@ from smoothray.students import Student
 from smoothray.study.plan import Arm
 from smoothray.study.settings import StudentSettings, TeacherSettings, default_strengths
 
-AUTO_PENALTIES = ("none", "jacobian", "lipschitz")
+AUTO_PENALTIES = ("none", "jacobian_between", "lipschitz")
 FOR_ANY_NETWORK = {"lipschitz": "lipschitz_sampled"}
 """Of penalties for plain chains of layers: what measures the same of any network."""
 logger = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ def smooth_finetune(
     module: nn.Module,
     X: ArrayLike,
     y: ArrayLike,
-    penalty: str = "jacobian",
+    penalty: str = "jacobian_between",
     strength: float = 0.01,
     *,
     steps: int = 500,
