@@ -64,8 +64,9 @@ class SymbolicDistiller(MultiOutputMixin, RegressorMixin, BaseEstimator):
         "jacobian_between", "jacobian", "lipschitz", "lipschitz_sampled", "weight_decay", another of
         `smoothray.PENALTIES`, or the import path of one's own, "my_module:MyPenalty". lipschitz suits plain
         chains of layers alone, which the perceptron is; for another network of your own lipschitz_sampled
-        takes its place, with a warning. "none" for a plain teacher, "direct" for no teacher at all: formulas are fitted to the labels; "auto"
-        tries none, jacobian_between and lipschitz; then strength is "auto" too.
+        takes its place, with a warning. "none" for a plain teacher, "direct" for no teacher at all: formulas
+        are fitted to the labels; "auto" tries none, jacobian_between and lipschitz; then strength is "auto"
+        too.
     strength : float, sequence of float, or "auto", default="auto"
         How much the penalty weighs against the squared error, both on standardised data. Of several, or of
         five over the penalty's usual range ("auto"), the one whose formula predicts the validation labels
