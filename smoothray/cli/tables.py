@@ -23,7 +23,10 @@ def distill(
     file: Annotated[Path, typer.Argument(help="A CSV, TSV, text, Excel, Parquet or Feather file.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     penalty: Annotated[
-        str, typer.Option(help="none, jacobian_between, lipschitz, auto, or another: my_module:MyPenalty.")
+        str,
+        typer.Option(
+            help="none, jacobian_between, lipschitz, auto, or another: my_module:MyPenalty."
+        ),
     ] = "auto",
     strength: Annotated[
         str,
