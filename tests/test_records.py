@@ -154,6 +154,7 @@ def test_a_process_that_is_just_ending_is_waited_for(folder):
     threading.Timer(0.3, first.__exit__, (None, None, None)).start()
     with Journal("s") as second:
         second.append("study", identity={})
+    assert [entry["kind"] for entry in second.entries()] == ["study"]
 
 
 def test_a_closed_journal_takes_nothing(folder):
