@@ -77,14 +77,13 @@ def _of_student(
             partial(endpoint_plot, several, rope, look),
         )  # fmt: skip
     bases = [base for base in BASE_NAMES if len(table) and (table["base"] == base).any()]
+    read = (
+        "median of the paired differences over the trials, with a 95 % interval that allows for overlapping "
+        f"splits (from {FEW} pairs on); the last line is the median over the data sets with its bootstrap "
+        f"interval. Filled: significant after Holm. {grey}Beyond dotted lines, if there are any, the axis is "
+        f"logarithmic. Arrows: more than {FAR:g} R² apart."
+    )
     for base in bases:
-        read = (
-            "median of the paired differences over the trials, "
-            f"with a 95 % interval that allows for overlapping splits (from {FEW} pairs on); the last "
-            "line is the median over the data sets with its bootstrap interval. Filled: significant "
-            f"after Holm. {grey}Beyond dotted "
-            f"lines, if there are any, the axis is logarithmic. Arrows: more than {FAR:g} R² apart."
-        )  # fmt: skip
         how = f": {read}" if base == bases[0] else f", read as those from {BASE_NAMES[bases[0]]}."
         yield (
             f"forest_{base}", "differences", f"Differences from {BASE_NAMES[base]}{how}",
