@@ -107,6 +107,17 @@ def assert_same_bits(one: Bank, other: Bank, part: slice | list[int] = slice(Non
         assert torch.equal(value[part], other.parameters[name][part]), name
 
 
+def test_an_input_that_is_constant_on_a_networks_rows_moves_nothing_elsewhere():
+    rows = make_rows(2)
+    rows.x_train[0, :, 1] = 0
+    for factory in (mlp, chain):
+        bank = train(factory, rows, "none", Training(steps=30))
+        moved = rows.x_val.clone()
+        moved[..., 1] += 1
+        same = (bank.predict(moved) == bank.predict(rows.x_val)).all(1)
+        assert same.tolist() == [True, False]
+
+
 # A network in a bank is the network alone
 
 

@@ -29,7 +29,6 @@ from smoothray_analysis.statistics.over_datasets import (
     wilcoxon_holm,
 )
 from smoothray_analysis.statistics.paired import (
-    corrected_t,
     holm,
     power_is_small,
     signed_rank,
@@ -139,7 +138,7 @@ def test_holm_equals_statsmodels():
     assert np.isnan(holm([0.01, np.nan])[1]) and holm([0.01, np.nan])[0] == 0.01
 
 
-def test_corrected_t_equals_scikit_learns_published_example():
+def test_a_trimmed_t_without_trimming_equals_scikit_learns_published_example():
     # "Statistical comparison of models using grid search" in its documentation: t = 0.750, p = 0.227.
     from sklearn.datasets import make_moons
     from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
@@ -149,17 +148,19 @@ def test_corrected_t_equals_scikit_learns_published_example():
     folds = RepeatedStratifiedKFold(n_splits=10, n_repeats=10, random_state=0)
     models = SVC(kernel="rbf", random_state=0), SVC(kernel="linear", random_state=0)
     first, second = (cross_val_score(m, X, y, cv=folds, scoring="roc_auc") for m in models)
-    result = corrected_t(first - second, 90, 10)
+    result = trimmed_t(first - second, 90, 10, trim=0)
     assert (round(result.t, 3), round(result.p / 2, 3), result.df) == (0.750, 0.227, 99)
     plain = st.ttest_rel(first, second)
     assert result.t == pytest.approx(plain.statistic / math.sqrt(1 + 100 * 10 / 90), rel=1e-10)
-    assert corrected_t(first - second, 1, 0).p == pytest.approx(plain.pvalue, rel=1e-10)
+    assert trimmed_t(first - second, 1, 0, trim=0).p == pytest.approx(plain.pvalue, rel=1e-10)
 
 
-def test_corrected_t_of_constant_and_few_differences():
-    assert math.isnan(corrected_t([0.1], 60, 25).p)
-    assert corrected_t([0, 0, 0], 60, 25).p == 1
-    assert corrected_t([0.1] * 3, 60, 25).p == 0
+@pytest.mark.parametrize("trim", [0, 0.2])
+def test_a_trimmed_t_of_constant_and_few_differences(trim):
+    assert math.isnan(trimmed_t([0.1], 60, 25, trim=trim).p)
+    assert trimmed_t([0] * 8, 60, 25, trim=trim).p == 1
+    same = trimmed_t([0.1] * 8, 60, 25, trim=trim)
+    assert same.p == 0 and same.low == same.mean == same.high == pytest.approx(0.1)
 
 
 def test_a12_equals_a_published_example_and_scipy():
@@ -236,13 +237,12 @@ def test_small_power_and_relative_differences():
     assert relative(-0.1, 0.5) == -0.2
 
 
-def test_a_trimmed_t_is_the_corrected_one_without_trimming_and_withstands_one_wild_trial():
+def test_a_trimmed_t_withstands_one_wild_trial():
     few = RNG.normal(0.1, 1, 4)  # of which none is cut
-    plain, trimmed = corrected_t(few, 60, 25), trimmed_t(few, 60, 25)
-    assert (trimmed.t, trimmed.df, trimmed.p) == pytest.approx(tuple(plain))
+    assert trimmed_t(few, 60, 25) == trimmed_t(few, 60, 25, trim=0)
     d = RNG.normal(0.1, 0.02, 20)
     wild = np.append(d[1:], -50.0)
-    assert corrected_t(wild, 60, 25).p > 0.3
+    assert trimmed_t(wild, 60, 25, trim=0).p > 0.3
     result = trimmed_t(wild, 60, 25)
     assert result.p < 1e-4 and result.low < result.mean < result.high
     # Without overlap it is Yuen's one-sample test of a trimmed mean (as scipy's two-sample one has it).
@@ -251,7 +251,6 @@ def test_a_trimmed_t_is_the_corrected_one_without_trimming_and_withstands_one_wi
     assert other.mean == pytest.approx(st.trim_mean(x, 0.2)) and other.df == 25 - 2 * 5 - 1
     spread = st.mstats.winsorize(x, (0.2, 0.2)).std(ddof=1)
     assert other.t == pytest.approx(other.mean / (spread / (0.6 * 5)))
-    assert trimmed_t(np.zeros(8), 60, 25).p == 1 and math.isnan(trimmed_t([0.1], 60, 25).p)
 
 
 def test_the_corrected_test_keeps_its_level_on_overlapping_splits_where_the_signed_rank_test_does_not():

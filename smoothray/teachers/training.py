@@ -73,6 +73,7 @@ def train_together(
     trainable = [name for name, value in networks[0].named_parameters() if value.requires_grad]
     chain = chain_weights(networks[0]) if penalty.needs_layers else None
     matrices = chain or [name for name in trainable if state[name].ndim == 3]
+    _forget_constants(networks[0], state, trainable, x)
     run = _Run(state, trainable, training)
     strength = torch.as_tensor(list(strengths), dtype=x.dtype, device=x.device)
     batches = _Batches(rows, training.batch_size, seeds)
@@ -139,6 +140,21 @@ def _stack_state(networks: Sequence[nn.Module], like: Tensor) -> Parameters:
         value = torch.stack([state[name].detach() for state in states]).to(like.device)
         stacked[name] = value.to(like.dtype) if value.is_floating_point() else value
     return stacked
+
+
+def _forget_constants(
+    module: nn.Module, state: Parameters, trainable: Sequence[str], x: Tensor
+) -> None:
+    """Take out the first weights of inputs that are constant on a network's rows x: (B, n, d).
+
+    Standardised, such an input is 0 there, so no gradient reaches them: on rows where it differs they would
+    add what chance gave them.
+    """
+    names = chain_weights(module) or []
+    if names and names[0] in trainable and names.count(names[0]) == 1:
+        weight = state[names[0]]
+        if weight.shape[-1] == x.shape[-1]:
+            weight.masked_fill_((x == x[:, :1]).all(1)[:, None], 0.0)
 
 
 class _Batches:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
-from scipy.stats import rankdata, t, wilcoxon
+from scipy.stats import rankdata, wilcoxon
 
 Array = NDArray[np.float64]
 EXACT = 50
@@ -40,14 +40,6 @@ class TrimmedT(NamedTuple):
     mean: float
     low: float
     high: float
-    t: float
-    df: int
-    p: float
-
-
-class CorrectedT(NamedTuple):
-    """A corrected resampled t-test: the statistic, its degrees of freedom and the two-sided p."""
-
     t: float
     df: int
     p: float
@@ -135,53 +127,42 @@ def holm(p: ArrayLike) -> Array:
     return result
 
 
-def corrected_t(differences: ArrayLike, n_train: float, n_test: float) -> CorrectedT:
-    """The corrected resampled t-test (Nadeau & Bengio 2003): trials' splits overlap, so the variance of
-    their mean difference is (1/k + n_test/n_train) s², with k - 1 degrees of freedom.
-
-    differences: (k,), without nan. n_train, n_test: rows of a trial. nan for fewer than two;
-    where all are equal, p is 1 if they are zero and 0 if not.
-    """
-    d = np.asarray(differences, dtype=float).reshape(-1)
-    k = len(d)
-    if k < 2 or not n_train > 0:
-        return CorrectedT(float("nan"), max(k - 1, 0), float("nan"))
-    mean = float(d.mean())
-    if np.ptp(d) == 0:
-        return CorrectedT(0.0 if mean == 0 else float(np.copysign(np.inf, mean)), k - 1,
-                          float(mean == 0))  # fmt: skip
-    statistic = mean / float(np.sqrt((1 / k + n_test / n_train) * d.var(ddof=1)))
-    return CorrectedT(statistic, k - 1, float(2 * t.sf(abs(statistic), k - 1)))
-
-
 TRIM = 0.2
 """What a trimmed mean leaves out at either end (Wilcox 2012 advises a fifth)."""
 
 
 def trimmed_t(
-    differences: ArrayLike, n_train: float, n_test: float, level: float = 0.95
+    differences: ArrayLike,
+    n_train: float,
+    n_test: float,
+    *,
+    level: float = 0.95,
+    trim: float = TRIM,
 ) -> TrimmedT:
     """The corrected resampled t-test with a trimmed mean in place of the mean, so that one wild trial hides
     nothing: Yuen's standard error s_w / ((1 - 2 TRIM) √k) of a trimmed mean (Tukey & McLaughlin 1963; s_w of
     the winsorised differences), widened for overlapping splits as by Nadeau & Bengio (2003), 1/k becoming
     1/k + n_test / n_train. k - 2g - 1 degrees of freedom, g differences being cut at either end.
 
-    differences: (k,), without nan. n_train, n_test: rows of a trial. Without trimming it is `corrected_t`.
+    differences: (k,), without nan. n_train, n_test: rows of a trial. trim: the share cut at either end; with
+    0 it is the test of Nadeau & Bengio. Where what is left is all equal, p is 1 if it is 0, else 0.
 
     >>> trimmed_t([0.1, 0.12, 0.09, 0.11, -50.0, 0.1, 0.13, 0.1, 0.12, 0.08], 60, 25).p < 0.01
     True
     """
     d = np.sort(np.asarray(differences, dtype=float).reshape(-1))
     k = len(d)
-    cut = int(TRIM * k)
+    cut = int(trim * k)
     df = k - 2 * cut - 1
     if df < 1 or not n_train > 0:
         nothing = float("nan")
         return TrimmedT(nothing, nothing, nothing, nothing, max(df, 0), nothing)
+    low, high = d[cut], d[k - cut - 1]
     mean = float(d[cut : k - cut].mean())
-    spread = float(d.clip(d[cut], d[k - cut - 1]).std(ddof=1))
-    error = spread / (1 - 2 * cut / k) * float(np.sqrt(1 / k + n_test / n_train))
-    if not error > 0:
+    error = float(
+        d.clip(low, high).std(ddof=1) / (1 - 2 * cut / k) * np.sqrt(1 / k + n_test / n_train)
+    )
+    if low == high:
         statistic = 0.0 if mean == 0 else float(np.copysign(np.inf, mean))
         return TrimmedT(mean, mean, mean, statistic, df, float(mean == 0))
     reach = float(stdtrit(df, (1 + level) / 2)) * error
