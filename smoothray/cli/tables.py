@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import time
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -114,20 +112,20 @@ def distill(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find a formula for a column of a table, by way of a smooth network."""
-    from smoothray.commands.console import Seldom, err, reported, say
+    from smoothray.commands.console import say
     from smoothray.commands.distill import (
         check_mlflow,
         log_to_mlflow,
         make_writable,
         print_result,
         result,
+        search,
         write_files,
     )
     from smoothray.commands.table import load_table, monotone_signs
     from smoothray.datasets import parse_spec
     from smoothray.datasets.splits import holdout
     from smoothray.datasets.suspicions import suspicions
-    from smoothray.distillation.distilled import Distilled, automatic_repeats
     from smoothray.distillation.distiller import SymbolicDistiller
 
     if penalty == "direct":
@@ -171,33 +169,13 @@ def distill(
         say(notice)
     if out is not None:
         make_writable(out)
-    with (
-        err.status("") as status,
-        reported("smoothray.distillation.attempts", status.update),
-        reported("smoothray.distillation.attempts", Seldom()),
-        warnings.catch_warnings(record=True) as told,
-    ):
-        warnings.simplefilter("always", UserWarning)
-        distilled = None
-        try:
-            started = time.monotonic()
-            distilled = Distilled.of(model, dataset, seed, test_size)
-            seconds = time.monotonic() - started
-            stopped = distilled.is_interrupted
-            if pick is not None:
-                distilled = distilled.picked(pick)
-                if distilled.model.complexity_ > pick:
-                    say(f"No formula has {pick} nodes or fewer; this is the shortest.")
-            if not stopped:
-                automatic = 1 if minutes is not None else automatic_repeats(seconds)
-                distilled = distilled.repeated(repeats or automatic, pick)
-        except KeyboardInterrupt:
-            stopped = True
-            if distilled is None or minutes is None:
-                say("Stopped: nothing was written.")
-                raise typer.Exit(INTERRUPTED) from None
-            say("Stopped before the repeats were done: they are left out.")
-    cautions = tuple(dict.fromkeys(str(w.message) for w in told if w.category is UserWarning))
+    try:
+        distilled, stopped, cautions = search(
+            model, dataset, seed, test_size, pick=pick, repeats=repeats, timed=minutes is not None
+        )
+    except KeyboardInterrupt:
+        say("Stopped: nothing was written.")
+        raise typer.Exit(INTERRUPTED) from None
     for text in cautions:
         say(text)
     if as_json:

@@ -1,10 +1,12 @@
-"""What `smoothray distill` hands over: plain values for programs, a page of text, and files."""
+"""What `smoothray distill` does, and what it hands over: plain values for programs, a page of text, files."""
 
 from __future__ import annotations
 
 import json
 import math
 import tempfile
+import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,72 @@ import pandas as pd
 from rich.markup import escape
 
 import smoothray
-from smoothray.commands.console import number, out, rows_table, show
+from smoothray.commands.console import (
+    Seldom,
+    err,
+    number,
+    out,
+    reported,
+    rows_table,
+    say,
+    show,
+)
 from smoothray.commands.distilled_tables import print_front, print_stability, units_text
+from smoothray.datasets import Dataset
 from smoothray.datasets.suspicions import row_numbers
-from smoothray.distillation.distilled import Distilled, frame_of
+from smoothray.distillation.distilled import Distilled, automatic_repeats, frame_of
+from smoothray.distillation.distiller import SymbolicDistiller
 from smoothray.distillation.saved import as_json
 from smoothray.distillation.stability import Stability
 from smoothray.errors import StudyError
 from smoothray.study.plan import Arm
+
+
+def search(
+    model: SymbolicDistiller,
+    dataset: Dataset,
+    seed: int,
+    test_size: float,
+    *,
+    pick: int | None = None,
+    repeats: int | None = None,
+    timed: bool = False,
+) -> tuple[Distilled, bool, tuple[str, ...]]:
+    """Distil a data set and repeat it on other splits, with progress on the way: the result, whether Ctrl-C
+    ended it early, and the warnings that it gave.
+
+    pick: the most nodes of the formula. repeats: None for as many as are quick. timed: whether the model's
+    search has a time of its own: Ctrl-C then ends it with the best so far.
+
+    Raises KeyboardInterrupt where there is nothing to show yet.
+    """
+    with (
+        err.status("") as status,
+        reported("smoothray.distillation.attempts", status.update),
+        reported("smoothray.distillation.attempts", Seldom()),
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always", UserWarning)
+        distilled = None
+        try:
+            started = time.monotonic()
+            distilled = Distilled.of(model, dataset, seed, test_size)
+            seconds = time.monotonic() - started
+            stopped = distilled.is_interrupted
+            if pick is not None:
+                distilled = distilled.picked(pick)
+                if distilled.model.complexity_ > pick:
+                    say(f"No formula has {pick} nodes or fewer; this is the shortest.")
+            if not stopped:
+                automatic = 1 if timed else automatic_repeats(seconds)
+                distilled = distilled.repeated(repeats or automatic, pick)
+        except KeyboardInterrupt:
+            if distilled is None or not timed:
+                raise
+            stopped = True
+            say("Stopped before the repeats were done: they are left out.")
+    cautions = (str(w.message) for w in told if w.category is UserWarning)
+    return distilled, stopped, tuple(dict.fromkeys(cautions))
 
 
 def result(distilled: Distilled) -> dict[str, Any]:
