@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 # Files run beside each other, tests of a file in order: what they share is made once. A thread
 # each: those of two processes that wait for each other's cores take many times as long.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=10
+TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=50
 
 # A study is many processes: the package is compiled for the first of them and not for each.
 unexport PYTHONDONTWRITEBYTECODE
