@@ -140,7 +140,7 @@ def trimmed_t(
     trim: float = TRIM,
 ) -> TrimmedT:
     """The corrected resampled t-test with a trimmed mean in place of the mean, so that one wild trial hides
-    nothing: Yuen's standard error s_w / ((1 - 2 TRIM) √k) of a trimmed mean (Tukey & McLaughlin 1963; s_w of
+    nothing: Yuen's standard error s_w / ((1 - 2 trim) √k) of a trimmed mean (Tukey & McLaughlin 1963; s_w of
     the winsorised differences), widened for overlapping splits as by Nadeau & Bengio (2003), 1/k becoming
     1/k + n_test / n_train. k - 2g - 1 degrees of freedom, g differences being cut at either end.
 
