@@ -24,6 +24,7 @@ from smoothray_analysis.strengths import (
     candidates,
     choice_for,
     choose_strengths,
+    near_ties,
     stopped_by_a_race,
 )
 from smoothray_analysis.summary import summarise
@@ -100,6 +101,23 @@ def test_a_data_sets_own_scores_do_not_move_its_strength():
     after = choose_strengths(moved, choice_for(moved)).set_index(["penalty", "dataset"])
     place = [(p, "d03") for p in ("jacobian", "weight_decay")]
     assert before.loc[place, "strength"].equals(after.loc[place, "strength"])
+
+
+def test_a_near_tie_between_strengths_is_said_with_what_leaving_ones_own_vote_out_does():
+    """Half of the data sets fare best at 0.01 and half at 1: each gets what the other half prefers."""
+    frame = plant(records(8), -1, "student_r2_val", strength=0.1)
+    first = frame["dataset"] < "d04"
+    for half, strength in ((first, 0.01), (~first, 1.0)):
+        at = half & (frame["penalty"] == "jacobian") & (frame["strength"] == strength)
+        frame.loc[at, "student_r2_val"] += 1
+    choice = choice_for(frame)
+    (tie,) = near_ties(frame, choice).query("penalty == 'jacobian'").to_dict("records")
+    assert tie["times"] == {0.01: 4, 1.0: 4} and tie["against"] == 8
+    said = "jacobian 0.01 for 4 and 1 for 4, and for 8 of these 8 another than their own"
+    assert said in "\n".join(evidence(frame, settings=FAST).lines)
+    clear = plant(frame, 9, "student_r2_val", strength=1.0)
+    assert near_ties(clear, choice_for(clear)).query("penalty == 'jacobian'").empty
+    assert near_ties(frame, Choice("trial")).empty
 
 
 def test_a_trial_chooses_from_all_strengths_and_restarts():

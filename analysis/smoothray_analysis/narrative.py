@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smoothray_analysis.arms import BASE_NAMES, BASES, NOT_SMOOTH, PLACEBO, several_students, who
+from smoothray_analysis.arms import (
+    BASE_NAMES,
+    BASES,
+    NOT_SMOOTH,
+    PLACEBO,
+    arm_names,
+    several_students,
+    who,
+)
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.endpoints import ACCURACY
 from smoothray_analysis.headline import first_lines
-from smoothray_analysis.strengths import TRIAL, Choice, stopped_by_a_race
+from smoothray_analysis.strengths import TRIAL, Choice, near_ties, stopped_by_a_race
 from smoothray_analysis.text import and_list, count, one_or_more, p_text, plain_number
 
 LEVEL = ("no clear difference", "practically the same")
@@ -191,8 +199,9 @@ def _interval(low: float, high: float) -> str:
 
 
 def _how_chosen(records: pd.DataFrame, results: list[dict[Any, Any]], choice: Choice) -> list[str]:
-    """What there is to know of how strengths were chosen, where it was not on the other data sets."""
-    lines = []
+    """What there is to know of how strengths were chosen: near ties on the other data sets, and what comes of
+    a choice that was not made on these."""
+    lines = _near_ties(records, choice)
     if choice.why:
         lines.append(f"Strengths are chosen for each trial by itself: {choice.why}.")
     if choice.rule != TRIAL:
@@ -216,6 +225,28 @@ def _how_chosen(records: pd.DataFrame, results: list[dict[Any, Any]], choice: Ch
             "other trials' test rows: what is left may look better there than it is."
         )
     return lines
+
+
+def _near_ties(records: pd.DataFrame, choice: Choice) -> list[str]:
+    ties = near_ties(records, choice)
+    if ties.empty:
+        return []
+    several = several_students(records)
+    parts = []
+    for arm, row in zip(arm_names(ties), ties.to_dict("records"), strict=True):
+        times = and_list(
+            [f"{strength:g} for {number}" for strength, number in row["times"].items()]
+        )
+        parts.append(
+            f"{who(arm, row['student'], several)} {times}, and for {row['against']} of these "
+            f"{sum(row['times'].values())} another than their own validation rows prefer"
+        )
+    return [
+        "Strengths are a near tie where the other data sets choose one for some and another for the rest: "
+        f"{'; '.join(parts)}. The vote that decides a tie is the data set's own, which is left out, so such "
+        "an arm may look worse than at any one of its strengths (the strengths' table, or --strengths "
+        f"{ties['penalty'].iloc[0]}={max(ties['times'].iloc[0]):g})."
+    ]
 
 
 def _limits(table: pd.DataFrame, results: list[dict[Any, Any]], settings: Settings) -> list[str]:

@@ -154,6 +154,33 @@ def choose_strengths(records: pd.DataFrame, choice: Choice | None = None) -> pd.
     )
 
 
+def near_ties(records: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+    """What the other data sets chose differently from one data set to the next: a row per arm (FAMILY but for
+    the data set) of several chosen strengths, with `times`, on how many data sets each was chosen, by
+    strength, and `against`, on how many the data set's own validation rows prefer another of these.
+
+    Each data set is chosen for without its own vote. In a tie that vote is the one that decides, so a data
+    set tends to get the strength that suits it less. Empty unless the choice is by OTHERS.
+    """
+    arm = FAMILY[1:]
+    none = pd.DataFrame(columns=[*arm, "times", "against"])
+    if choice.rule != OTHERS:
+        return none
+    scores = _scores(_searched(completed(records)))
+    picked = choose_strengths(records, choice).dropna(subset="strength")
+    rows = []
+    for key, group in picked.groupby(arm):
+        times = group["strength"].value_counts().sort_index()
+        if len(times) == 1:
+            continue
+        rivals = group[[*FAMILY]].merge(scores, on=FAMILY)
+        best = rivals[rivals["strength"].isin(times.index)].groupby("dataset")["score"].max()
+        own = group.set_index("dataset")["score"]
+        against = int((own < best.reindex(own.index)).sum())
+        rows.append((*key, times.to_dict(), against))
+    return pd.DataFrame(rows, columns=none.columns) if rows else none
+
+
 def candidates(records: pd.DataFrame) -> pd.Series:
     """Of each arm (FAMILY but for the data set) how many strengths and restarts it has, at most on a data
     set: what a trial's best is chosen from."""
