@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -29,10 +30,14 @@ def clean_environment() -> dict[str, str]:
 
 
 def interrupted(
-    command: Sequence[str], folder: Path, seen: str, seconds: float = 240
+    command: Sequence[str],
+    folder: Path,
+    seen: str,
+    seconds: float = 240,
+    until: Callable[[], object] = lambda: True,
 ) -> tuple[int, str, str]:
     """A command that is ended by Ctrl-C, which reaches all processes of its terminal, once its progress has
-    this: its exit status, what it printed, and what it said."""
+    this and that is so: its exit status, what it printed, and what it said."""
     process = subprocess.Popen(
         command, cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, start_new_session=True,
@@ -47,6 +52,8 @@ def interrupted(
             line = process.stderr.readline()
             assert line, said
             said += line
+        while not until() and process.poll() is None:
+            time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
         printed, more = process.communicate()
     finally:

@@ -7,6 +7,7 @@ import os
 
 import pandas as pd
 import pytest
+from conftest import COMMAND, interrupted
 from made_up import made_up
 
 from smoothray.commands.load import load_records
@@ -61,6 +62,23 @@ def test_a_study_comes_back_from_its_file(place, main, monkeypatch, fronts):
     assert alone.decisions == [DECISION]
     assert {kept_of_front(record) for record in alone.records.values()} == {fronts}
     assert alone.records.keys() == back.records.keys()
+
+
+def test_ctrl_c_leaves_the_rest_for_the_next_time(place, smoothray):
+    """By itself, after the batch at hand: the command must not abort, with a thread amid MLflow's work."""
+    write(made_up(6, 5), place / "many.parquet", fronts="none")
+
+    def delivered() -> int:
+        entries = Journal("made-up").entries()
+        return sum(len(entry["keys"]) for entry in entries if entry["kind"] == "delivered")
+
+    command = [*COMMAND, "import", "many.parquet"]
+    code, _, said = interrupted(command, place, "150 records taken in", until=delivered)
+    assert code == 130 and "All records are in" in said and "terminate" not in said, said
+    assert 0 < delivered() < 150
+    ended = smoothray("import", "many.parquet", cwd=place)
+    assert "0 records taken in, 150 were here already" in ended.stderr
+    assert delivered() == 150
 
 
 def test_what_is_here_stays_and_fronts_that_lack_come(place, main):

@@ -54,9 +54,16 @@ def take_in(file: Path, name: str | None = None) -> None:
         kept = records.keys() & recorder.records.keys() - set(map(Key.of, fuller))
         others = sum(records[k]["formula"] != recorder.records[k]["formula"] for k in kept)
         recorder.take_in([*new, *fuller], decisions)
-        say(told(name, len(records), len(new), len(fuller), others))
-        recorder.start(complete_cells(recorder.records, recorder.decisions))
-        deliver(recorder)
+        try:
+            say(told(name, len(records), len(new), len(fuller), others))
+            recorder.start(complete_cells(recorder.records, recorder.decisions))
+            deliver(recorder)
+        except KeyboardInterrupt:
+            say(
+                f"All records are in {recorder.journal.path}; what MLflow lacks is delivered when the study "
+                "is started, or the file taken in, again."
+            )
+            raise
 
 
 def read_whole(file: Path) -> tuple[list[Record], dict[str, Any], list[dict[str, Any]]]:
@@ -132,16 +139,9 @@ def complete_cells(
 
 
 def deliver(recorder: Recorder) -> None:
-    """Bring to MLflow what it lacks, with progress; what it does not get by Ctrl-C it gets later."""
-    try:
-        with err.status("delivering to MLflow") as status:
-            while (lacking := recorder.finish(1.0)).records and lacking.problem is None:
-                status.update(f"delivering to MLflow: {lacking.records:,} records left")
-            lacking = recorder.finish()
-    except KeyboardInterrupt:
-        say(
-            f"All records are in {recorder.journal.path}; what MLflow lacks is delivered when the study is "
-            "started, or the file taken in, again."
-        )
-        raise
+    """Bring to MLflow what it lacks, with progress."""
+    with err.status("delivering to MLflow") as status:
+        while (lacking := recorder.finish(1.0)).records and lacking.problem is None:
+            status.update(f"delivering to MLflow: {lacking.records:,} records left")
+        lacking = recorder.finish()
     say_lacking(lacking, recorder)

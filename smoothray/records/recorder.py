@@ -24,6 +24,8 @@ BATCH = 50
 GATHER_SECONDS = 0.2
 """How long a batch waits for one more record."""
 RETRY_SECONDS = 10.0
+STOP_SECONDS = 10.0
+"""How long an end by Ctrl-C waits for what is just being delivered."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._deliver_all, name="recorder", daemon=True)
         self._changed: set[Cell] = set()
         self._changing = threading.Lock()
+        self._stopping = threading.Event()
         self._problem: str | None = None
 
     @property
@@ -85,6 +88,8 @@ class Recorder:
         return self
 
     def __exit__(self, *details: Any) -> None:
+        if self._thread.is_alive() and details[0] is not None:
+            self._stop()
         self.journal.__exit__(*details)
 
     def start(self, complete: Callable[[Cell], bool]) -> None:
@@ -147,6 +152,12 @@ class Recorder:
         records = sum(key not in self.delivered for key in list(self.records))
         return Lacking(records, len(self._noted()), self._problem)
 
+    def _stop(self) -> None:
+        """End delivering once the batch at hand is through: Python that ends with a thread amid it aborts."""
+        self._stopping.set()
+        self._queue.put(None)
+        self._thread.join(STOP_SECONDS)
+
     def _load(self) -> None:
         self.recorded.add_journal(self.journal, self.tracker.uri)
         journaled = self.recorded.identity
@@ -180,7 +191,7 @@ class Recorder:
         """The thread's work: batches of records, tables of cells that are complete."""
         ending = False
         waiting: list[Record] = []
-        while not ending or waiting:
+        while (not ending or waiting) and not self._stopping.is_set():
             if not ending:
                 ending = self._gather(waiting)
             if not waiting or self._try(waiting[:BATCH]):
@@ -248,6 +259,8 @@ class Recorder:
             by_dataset.setdefault(cell[0], {})[cell] = records
         for cells in by_dataset.values():
             best = best_cell(cells)
+            if self._stopping.is_set():
+                return
             if best is None or not all(map(self._complete, cells)):
                 continue
             try:
@@ -271,6 +284,8 @@ class Recorder:
         cells = list(cells)
         groups: dict[Cell, list[Record]] = {}
         for cell in cells:
+            if self._stopping.is_set():
+                return
             try:
                 self._reach()  # which may bring in fuller records
                 groups = groups or by_cell(dict(self.records))
