@@ -160,20 +160,23 @@ def near_ties(records: pd.DataFrame, choice: Choice) -> pd.DataFrame:
     strength, and `against`, on how many the data set's own validation rows prefer another of these.
 
     Each data set is chosen for without its own vote. In a tie that vote is the one that decides, so a data
-    set tends to get the strength that suits it less. Empty unless the choice is by OTHERS.
+    set tends to get the strength that suits it less. Data sets that did not run all strengths are left out:
+    theirs may be another for that reason. Empty unless the choice is by OTHERS.
     """
     arm = FAMILY[1:]
     none = pd.DataFrame(columns=[*arm, "times", "against"])
     if choice.rule != OTHERS:
         return none
     scores = _scores(_searched(completed(records)))
-    picked = choose_strengths(records, choice).dropna(subset="strength")
+    strengths = scores.groupby(arm)["strength"].transform("nunique")
+    scores = scores[scores.groupby(FAMILY)["strength"].transform("nunique") == strengths]
+    picked = choose_strengths(records, choice).merge(scores[FAMILY].drop_duplicates(), on=FAMILY)
     rows = []
     for key, group in picked.groupby(arm):
         times = group["strength"].value_counts().sort_index()
         if len(times) == 1:
             continue
-        rivals = group[[*FAMILY]].merge(scores, on=FAMILY)
+        rivals = group[FAMILY].merge(scores, on=FAMILY)
         best = rivals[rivals["strength"].isin(times.index)].groupby("dataset")["score"].max()
         own = group.set_index("dataset")["score"]
         against = int((own < best.reindex(own.index)).sum())
