@@ -82,10 +82,10 @@ def strengths(curves: pd.DataFrame) -> None:
             changes = [signed(group[f"change_{what}"].median()) for what in CHANGES]
             rough = 10 ** group["change_log_jacobian"].median()
             nodes = round(group["change_complexity"].median())
-            chosen_on = int(group["chosen"].sum())
+            share = f"{100 * group['share'].mean():.0f} %"
             rows.append(
                 (name(penalty, stopping), f"{strength:g}", f"× {rough:.2f}", *changes,
-                 f"{nodes:+d}" if nodes else "0", chosen_on)
+                 f"{nodes:+d}" if nodes else "0", share)
             )  # fmt: skip
     markdown(
         (
@@ -96,7 +96,7 @@ def strengths(curves: pd.DataFrame) -> None:
             "fidelity",
             "formula's R²",
             "nodes",
-            "chosen on",
+            "of the trials",
         ),
         rows,
     )

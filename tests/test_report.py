@@ -17,7 +17,12 @@ from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
 from smoothray_analysis.headline import parts, summary
 from smoothray_analysis.loading import load_parquet
-from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
+from smoothray_analysis.mechanism import (
+    against_strength,
+    as_chosen,
+    mechanism_lines,
+    over_strengths,
+)
 from smoothray_analysis.narrative import one_or_all
 from smoothray_analysis.plots import forest_plot, heat_plot, strength_plot
 from smoothray_analysis.plots.ranks import _cliques
@@ -220,7 +225,8 @@ def test_a_rule_and_strengths_per_trial_can_be_asked_for(study, tmp_path):
 
 
 def test_changes_against_strength_are_medians_of_paired_differences(study):
-    curves = against_strength(study.frame, evidence(study.frame, settings=FEW).chosen)
+    chosen = evidence(study.frame, settings=FEW).chosen
+    curves = against_strength(study.frame, chosen)
     frame = study.frame
     here = frame[(frame["dataset"] == "d01")]
     arm = here[(here["penalty"] == "jacobian") & (here["strength"] == 0.1)].set_index("trial")
@@ -238,7 +244,10 @@ def test_changes_against_strength_are_medians_of_paired_differences(study):
     mine = mine[mine["strength"] == 0.1]
     part = curves[(curves["arm"] == "jacobian") & (curves["strength"] == 0.1)]
     assert mine["median"].item() == pytest.approx(part["change_student_r2_test"].median())
-    lines = mechanism_lines(curves)
+    assert curves.groupby(["dataset", "arm"])["share"].sum().eq(1).all()
+    changes = as_chosen(study.frame, chosen)
+    assert set(changes["arm"]) == {"weight_decay", "jacobian"}
+    lines = mechanism_lines(changes)
     assert any(line.startswith("jacobian, at the chosen strengths") for line in lines)
     assert "is 0.5 times that of plain" in "".join(lines)
 

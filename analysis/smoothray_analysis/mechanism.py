@@ -11,6 +11,8 @@ from smoothray_analysis.text import count, plain_number
 
 MEASURES = ("teacher_r2_test", "fidelity_test", "student_r2_test", "complexity")
 CHANGES = (*(f"change_{name}" for name in MEASURES), "change_log_jacobian")
+NUMBERS = [*MEASURES, "teacher_jacobian", "alignment"]
+UNIT = ["student", "dataset", "arm", "stopping"]
 MOST = 12
 """Of more strengths than this an arm's are put into MOST // 2 groups of equal number."""
 
@@ -20,15 +22,36 @@ def against_strength(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFram
 
     records: a row a trial; of restarts the first alone counts. chosen: those at their chosen strengths, with
     `arm` (`verdict.Evidence.chosen`). Columns: student, dataset, arm, stopping, penalty, strength, `trials`
-    that finished, `chosen` (of strengths that trials chose for themselves the most frequent), the medians of
-    MEASURES, teacher_jacobian and alignment, and CHANGES: medians of the paired differences from the
-    standard pipeline with the same regime, augmentation and ensemble (`regimes.beside`); log_jacobian is in
-    powers of ten.
+    that finished, `share` (the part of the data set's trials that it was chosen for), `chosen` (whether that
+    is the largest), the medians of NUMBERS, and CHANGES: medians of the paired differences from the standard
+    pipeline with the same regime, augmentation and ensemble (`regimes.beside`); log_jacobian is in powers of
+    ten.
     """
+    good = _changed(records)
+    groups = good.groupby([*UNIT, "penalty", "strength"], dropna=False)
+    table = groups[[*NUMBERS, *CHANGES]].median().assign(trials=groups.size()).reset_index()
+    votes = completed(chosen).groupby([*UNIT, "strength"], dropna=False).size()
+    share = (votes / votes.groupby(UNIT).transform("sum")).rename("share").reset_index()
+    best = share.sort_values("share", ascending=False, kind="stable").drop_duplicates(UNIT)
+    share["chosen"] = share.index.isin(best.index)
+    merged = table.merge(share, on=[*UNIT, "strength"], how="left")
+    return merged.assign(share=merged["share"].fillna(0.0), chosen=merged["chosen"].eq(True))
+
+
+def as_chosen(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """CHANGES of every arm with a strength as it was chosen, a row per student, data set and arm: medians
+    over the trials, each at its own strength. records, chosen: as `against_strength` takes them."""
+    good = _changed(records)
+    mine = good[good.index.isin(chosen.index) & good["strength"].notna()]
+    return mine.groupby(UNIT)[list(CHANGES)].median().reset_index()
+
+
+def _changed(records: pd.DataFrame) -> pd.DataFrame:
+    """The records of fits that finished and have a teacher, each arm's first of its restarts, with `arm` and
+    each one's own CHANGES."""
     known = completed(records)
     known = known[known["restart"] == 0]
-    numbers = [*MEASURES, "teacher_jacobian", "alignment"]
-    known[numbers] = known[numbers].astype(float)
+    known[NUMBERS] = known[NUMBERS].astype(float)
     jacobian = known["teacher_jacobian"]
     known["log_jacobian"] = np.log10(jacobian.where(jacobian > 0))
     good = known[(known["status"] == "ok") & (known["penalty"] != "direct")]
@@ -37,16 +60,7 @@ def against_strength(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFram
     base = beside(good, known, "none", compared)
     for name in compared:
         good[f"change_{name}"] = good[name] - base[name].astype(float)
-    keys = ["student", "dataset", "arm", "stopping", "penalty", "strength"]
-    groups = good.groupby(keys, dropna=False)
-    wanted = [*numbers, *CHANGES]
-    table = groups[wanted].median().assign(trials=groups.size()).reset_index()
-    unit = ["student", "dataset", "arm", "stopping"]
-    votes = completed(chosen).groupby([*unit, "strength"], dropna=False).size()
-    best = votes.reset_index(name="votes").sort_values("votes", ascending=False, kind="stable")
-    best = best.drop_duplicates(unit).assign(chosen=True)
-    merged = table.merge(best[[*unit, "strength", "chosen"]], on=[*unit, "strength"], how="left")
-    return merged.assign(chosen=merged["chosen"].eq(True))
+    return good
 
 
 def over_strengths(curves: pd.DataFrame) -> pd.DataFrame:
@@ -76,15 +90,14 @@ def over_strengths(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(stacked).reset_index()
 
 
-def mechanism_lines(curves: pd.DataFrame) -> list[str]:
+def mechanism_lines(changes: pd.DataFrame) -> list[str]:
     """What smoothing changed at the chosen strengths, a line an arm.
 
-    curves: of `against_strength`.
+    changes: of `as_chosen`.
     """
     lines = []
-    several = several_students(curves)
-    chosen = curves[curves["chosen"] & (curves["penalty"] != "none")]
-    for (student, arm), group in chosen.groupby(["student", "arm"]):
+    several = several_students(changes)
+    for (student, arm), group in changes.groupby(["student", "arm"]):
         group = group.dropna(subset=list(CHANGES))
         middle = group[list(CHANGES)].median()
         if group.empty:

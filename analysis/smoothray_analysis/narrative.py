@@ -20,7 +20,14 @@ from smoothray_analysis.arms import (
 from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.endpoints import ACCURACY
 from smoothray_analysis.headline import first_lines
-from smoothray_analysis.strengths import TRIAL, Choice, near_ties, stopped_by_a_race
+from smoothray_analysis.strengths import (
+    OTHERS,
+    TRIAL,
+    Choice,
+    at_chosen_strength,
+    shares_chosen,
+    stopped_by_a_race,
+)
 from smoothray_analysis.text import and_list, count, one_or_more, p_text, plain_number
 
 LEVEL = ("no clear difference", "practically the same")
@@ -199,9 +206,9 @@ def _interval(low: float, high: float) -> str:
 
 
 def _how_chosen(records: pd.DataFrame, results: list[dict[Any, Any]], choice: Choice) -> list[str]:
-    """What there is to know of how strengths were chosen: near ties on the other data sets, and what comes of
-    a choice that was not made on these."""
-    lines = _near_ties(records, choice)
+    """Which strengths were chosen on the other data sets, and what comes of a choice that was not made on
+    these."""
+    lines = _shares(records, choice)
     if choice.why:
         lines.append(f"Strengths are chosen for each trial by itself: {choice.why}.")
     if choice.rule != TRIAL:
@@ -227,25 +234,25 @@ def _how_chosen(records: pd.DataFrame, results: list[dict[Any, Any]], choice: Ch
     return lines
 
 
-def _near_ties(records: pd.DataFrame, choice: Choice) -> list[str]:
-    ties = near_ties(records, choice)
-    if ties.empty:
+def _shares(records: pd.DataFrame, choice: Choice) -> list[str]:
+    """Which strengths the halves of the data sets chose for one another."""
+    if choice.rule != OTHERS:
         return []
+    shares = shares_chosen(at_chosen_strength(records, choice))
+    searched = shares[shares["penalty"] != PLACEBO]
+    if searched.empty:
+        return []
+    named = searched.assign(arm=arm_names(searched))
     several = several_students(records)
     parts = []
-    for arm, row in zip(arm_names(ties), ties.to_dict("records"), strict=True):
-        times = and_list(
-            [f"{strength:g} for {number}" for strength, number in row["times"].items()]
-        )
-        parts.append(
-            f"{who(arm, row['student'], several)} {times}, and for {row['against']} of these "
-            f"{sum(row['times'].values())} another than their own validation rows prefer"
-        )
+    for (student, arm), mine in named.groupby(["student", "arm"]):
+        chosen = zip(mine["strength"], mine["share"], strict=True)
+        times = and_list([f"{at:g} ({share:.0%})" for at, share in chosen])
+        parts.append(f"{who(str(arm), str(student), several)} {times}")
     return [
-        "Strengths are a near tie where the other data sets choose one for some and another for the rest: "
-        f"{'; '.join(parts)}. The vote that decides a tie is the data set's own, which is left out, so such "
-        "an arm may look worse than at any one of its strengths (the strengths' table, or --strengths "
-        f"{ties['penalty'].iloc[0]}={max(ties['times'].iloc[0]):g})."
+        "Strengths, each trial's chosen by one half of the data sets for the other: "
+        + "; ".join(parts)
+        + "."
     ]
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from smoothray_analysis.strengths import FAMILY, at_chosen_strength, choose_strengths
+from smoothray_analysis.strengths import FAMILY, at_chosen_strength
 
-__all__ = ["FAMILY", "Rule", "at_chosen_strength", "choose_members", "choose_strengths", "reselect"]
+__all__ = ["FAMILY", "Rule", "at_chosen_strength", "choose_members", "reselect"]
 
 VISIBLE = (
     "record", "complexity", "native", "val_loss_accuracy", "val_error_accuracy",

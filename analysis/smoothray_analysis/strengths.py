@@ -6,10 +6,13 @@ the median over a data set's own trials has therefore seen its test rows, and no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from smoothray_analysis.arms import completed
 from smoothray_analysis.text import count
@@ -21,6 +24,7 @@ VISIBLE_STRENGTH = (*FAMILY, "strength", "restart", "trial", "status", "student_
 OTHERS, TRIAL, FIXED = RULES = ("others", "trial", "fixed")
 ENOUGH = 5
 """Fewer data sets than this cannot choose for one another."""
+UNIT = [*FAMILY, "trial"]
 
 
 class StrengthError(ValueError):
@@ -31,9 +35,9 @@ class StrengthError(ValueError):
 class Choice:
     """How strengths are chosen.
 
-    rule: OTHERS (of each data set by the mean rank on the others), TRIAL (of each trial the best of all
-    strengths and restarts) or FIXED. why: why it is not the rule that was asked for. fixed: strengths by
-    penalty.
+    rule: OTHERS (of each trial by one half of the data sets for the other half), TRIAL (of each trial the
+    best of all strengths and restarts) or FIXED. why: why it is not the rule that was asked for. fixed:
+    strengths by penalty.
     """
 
     rule: str
@@ -60,14 +64,14 @@ def choice_for(
                 have = ", ".join(f"{value:g}" for value in run[:12])
                 raise StrengthError(f"give one of {penalty}'s strengths that were run: {have}")
         return Choice(FIXED, fixed=named)
-    if rule == TRIAL or searched.empty:
+    several = searched[_several_strengths(searched)]
+    if rule == TRIAL or several.empty:
         return Choice(rule)
-    kinds = searched.groupby(FAMILY[1:])["dataset"].nunique()
+    kinds = several.groupby(FAMILY[1:])["dataset"].nunique()
     if int(kinds.min()) < ENOUGH:
         few = count(int(kinds.min()), "data set")
         return Choice(TRIAL, f"{few} cannot choose for one another, {ENOUGH} could")
-    lacking = _mean_ranks(_scores(searched)).groupby(FAMILY)["mean_rank"].count().eq(0)
-    if lacking.any():
+    if _by_halves(several)["strength"].isna().any():
         return Choice(TRIAL, "strengths were drawn, other ones for each data set")
     return Choice(OTHERS)
 
@@ -82,24 +86,31 @@ def fixable(records: pd.DataFrame, fixed: Mapping[str, float]) -> pd.DataFrame:
 def at_chosen_strength(
     records: pd.DataFrame, choice: Choice | None = None, budget: int | None = None
 ) -> pd.DataFrame:
-    """The records at the chosen strength of their FAMILY, failed ones included; their index is kept.
+    """The records at the strength that was chosen for their trial, failed ones included; their index is kept.
 
     choice: of `choice_for`, by default with its defaults. Where it is TRIAL, a trial's record is that of the
     best validation R² among all strengths and restarts; budget: of no more restarts than this. Else it is
-    restart 0 at the family's strength. Of equally good ones the smaller strength and restart is taken, and a
-    failed one only where all are.
+    restart 0: at the fixed strength of its penalty, or at the one that the other half of the data sets
+    chooses (`halves`), whose median validation R² has the best mean rank there. Of equally good ones the
+    smaller strength and restart is taken, and a failed one only where all are. Of a single strength on a data
+    set there is nothing to choose.
     """
     choice = choice or choice_for(records)
     records = completed(records)
     if choice.rule == TRIAL:
         return _best_of_trial(records, budget)
     first = records[records["restart"] == 0]
-    chosen = choose_strengths(first, choice)
-    keys = chosen[[*FAMILY, "strength"]].rename(columns={"strength": "chosen_strength"})
-    # A left join keeps the records' order, hence their index.
-    wanted = first[FAMILY].merge(keys, on=FAMILY, how="left")["chosen_strength"].to_numpy(float)
-    own = first["strength"].to_numpy(float)
-    return first[(own == wanted) | (pd.isna(own) & pd.isna(wanted))]
+    several = _several_strengths(first)
+    searched = first[several]
+    if choice.rule == FIXED:
+        wanted = searched["penalty"].map(choice.fixed).to_numpy(float)
+    else:
+        # A left join keeps the records' order.
+        chosen = _by_halves(searched[list(VISIBLE_STRENGTH)])
+        wanted = searched[UNIT].merge(chosen, on=UNIT, how="left")["strength"].to_numpy(float)
+    kept = ~several.to_numpy()
+    kept[several] = searched["strength"].to_numpy(float) == wanted
+    return first[kept]
 
 
 def at_equal_budgets(records: pd.DataFrame, choice: Choice) -> pd.DataFrame:
@@ -129,59 +140,17 @@ def unnamed(records: pd.DataFrame, fixed: Mapping[str, float]) -> list[str]:
     return left if len(left) < len(searched) else []
 
 
-def choose_strengths(records: pd.DataFrame, choice: Choice | None = None) -> pd.DataFrame:
-    """A row per FAMILY: `strength` (nan where there is none), and `score`, its median validation R².
+def shares_chosen(chosen: pd.DataFrame) -> pd.DataFrame:
+    """A row per arm (FAMILY but for the data set) that has strengths, and strength: `share`, the part of its
+    trials that have it, of all data sets together.
 
-    records: a row a trial with the columns VISIBLE_STRENGTH; others are not looked at. Where strengths are
-    chosen for each trial by itself, the one that was chosen most often stands for the family.
-    """
-    choice = choice or choice_for(records)
-    seen = completed(records)[list(VISIBLE_STRENGTH)]
-    scores = _scores(seen)
-    if choice.rule == TRIAL:
-        best = _best_of_trial(seen, None)
-        unit = [*FAMILY, "strength"]
-        table = best.groupby(unit, dropna=False).size().rename("order").mul(-1).reset_index()
-    elif choice.rule == FIXED:
-        table = scores.assign(order=scores["strength"] != scores["penalty"].map(choice.fixed))
-    else:
-        table = _mean_ranks(scores).rename(columns={"mean_rank": "order"})
-    # Of a single strength there is nothing to choose, whatever was run elsewhere.
-    ordered = table.sort_values([*FAMILY, "order", "strength"], kind="stable")
-    picked = ordered.drop_duplicates(FAMILY)[[*FAMILY, "strength"]]
-    return picked.merge(
-        scores[[*FAMILY, "strength", "score"]], on=[*FAMILY, "strength"], how="left"
-    )
-
-
-def near_ties(records: pd.DataFrame, choice: Choice) -> pd.DataFrame:
-    """What the other data sets chose differently from one data set to the next: a row per arm (FAMILY but for
-    the data set) of several chosen strengths, with `times`, on how many data sets each was chosen, by
-    strength, and `against`, on how many the data set's own validation rows prefer another of these.
-
-    Each data set is chosen for without its own vote. In a tie that vote is the one that decides, so a data
-    set tends to get the strength that suits it less. Data sets that did not run all strengths are left out:
-    theirs may be another for that reason. Empty unless the choice is by OTHERS.
+    chosen: of `at_chosen_strength`.
     """
     arm = FAMILY[1:]
-    none = pd.DataFrame(columns=[*arm, "times", "against"])
-    if choice.rule != OTHERS:
-        return none
-    scores = _scores(_searched(completed(records)))
-    strengths = scores.groupby(arm)["strength"].transform("nunique")
-    scores = scores[scores.groupby(FAMILY)["strength"].transform("nunique") == strengths]
-    picked = choose_strengths(records, choice).merge(scores[FAMILY].drop_duplicates(), on=FAMILY)
-    rows = []
-    for key, group in picked.groupby(arm):
-        times = group["strength"].value_counts().sort_index()
-        if len(times) == 1:
-            continue
-        rivals = group[FAMILY].merge(scores, on=FAMILY)
-        best = rivals[rivals["strength"].isin(times.index)].groupby("dataset")["score"].max()
-        own = group.set_index("dataset")["score"]
-        against = int((own < best.reindex(own.index)).sum())
-        rows.append((*key, times.to_dict(), against))
-    return pd.DataFrame(rows, columns=none.columns) if rows else none
+    mine = completed(chosen)
+    mine = mine[mine["strength"].notna()]
+    sizes = mine.groupby([*arm, "strength"]).size()
+    return (sizes / sizes.groupby(arm).transform("sum")).rename("share").reset_index()
 
 
 def candidates(records: pd.DataFrame) -> pd.Series:
@@ -206,28 +175,62 @@ def _searched(records: pd.DataFrame) -> pd.DataFrame:
     return seen[seen.groupby(FAMILY[1:])["strength"].transform("nunique") > 1]
 
 
-def _scores(seen: pd.DataFrame) -> pd.DataFrame:
-    """A row per FAMILY and strength: the median validation `score`; nan for what a race stopped, which has
-    few trials and may lead by luck."""
-    first = seen[seen["restart"] == 0]
-    score = first["student_r2_val"].astype(float).where(first["status"] == "ok")
-    groups = first.assign(score=score).groupby([*FAMILY, "strength"], dropna=False)
-    table = groups.agg(score=("score", "median"), trials=("trial", "nunique")).reset_index()
-    whole = table["trials"] == table.groupby(FAMILY)["trials"].transform("max")
-    return table.assign(score=table["score"].where(whole))
+def _several_strengths(records: pd.DataFrame) -> pd.Series:
+    """Whether a record is of several strengths on its data set."""
+    return records.groupby(FAMILY)["strength"].transform("nunique") > 1
 
 
-def _mean_ranks(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row per FAMILY and strength: `mean_rank` of the score on the other data sets, nan where fewer than
-    half of them have this strength. scores: of `_scores`."""
-    ranks = scores.groupby(FAMILY)["score"].rank(ascending=False, na_option="bottom")
-    kind = [scores[name] for name in (*FAMILY[1:], "strength")]
-    groups = ranks.groupby(kind, dropna=False)
-    others = groups.transform("size") - 1
-    mean = (groups.transform("sum") - ranks) / others
-    family = [scores[name] for name in FAMILY[1:]]
-    datasets = scores["dataset"].groupby(family).transform("nunique")
-    return scores.assign(mean_rank=mean.where((others > 0) & (2 * others >= datasets - 1)))
+def _by_halves(seen: pd.DataFrame) -> pd.DataFrame:
+    """A row per FAMILY and trial: the `strength` that the half of the data sets chooses in which its own is
+    not; nan where none of its strengths was run by at least half of these."""
+    trials = pd.Index(sorted(seen["trial"].unique()), name="trial")
+    ranks = _ranks(seen).unstack("strength").sort_index(axis=1)
+    parts = [pd.DataFrame(columns=[*UNIT, "strength"])]
+    for _, kind in ranks.groupby(level=FAMILY[1:]):
+        order = _mean_ranks(kind.to_numpy(float), halves(len(kind), trials))
+        best = kind.columns.to_numpy(float)[order.argmin(axis=2)]
+        best[np.isinf(order.min(axis=2))] = np.nan
+        wide = pd.DataFrame(best.T, index=kind.index, columns=trials)
+        parts.append(wide.melt(value_name="strength", ignore_index=False).reset_index())
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def halves(datasets: int, trials: Iterable[Any]) -> NDArray[np.bool_]:
+    """Which of the data sets are in the first half, a row a trial, drawn at random by its number.
+
+    One half chooses for the other, so that no data set's scores choose for itself. Were all others to choose
+    (leave one out), a near tie would be decided by the vote that is missing, the data set's own: all get what
+    they rank lower, or none. The mean over many halves takes a part of each.
+    """
+    drawn = [np.random.default_rng(int(trial)).permutation(datasets) for trial in trials]
+    return np.array(drawn).reshape(-1, datasets) < datasets // 2
+
+
+def _mean_ranks(ranks: NDArray[np.float64], first: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The mean rank of each strength in the half in which a data set is not: trials × data sets × strengths.
+
+    ranks: data sets × strengths, nan where a data set has not run it, which makes the mean inf; so does a
+    strength that fewer than half of the other half have run.
+    """
+    run = np.isfinite(ranks)
+    means = []
+    for half in (first, ~first):
+        runs = half.astype(float) @ run
+        enough = 2 * runs >= np.maximum(half.sum(axis=1, keepdims=True), 1)
+        total = half.astype(float) @ np.where(run, ranks, 0.0)
+        means.append(np.where(enough, total / np.maximum(runs, 1), np.inf))
+    of_the_other = np.where(first[..., None], means[1][:, None], means[0][:, None])
+    return np.where(run, of_the_other, np.inf)
+
+
+def _ranks(seen: pd.DataFrame) -> pd.Series:
+    """The rank of the median validation R² by FAMILY and strength, 1 the best; what a race stopped has few
+    trials, may lead by luck and ranks last."""
+    score = seen["student_r2_val"].astype(float).where(seen["status"] == "ok")
+    groups = seen.assign(score=score).groupby([*FAMILY, "strength"])
+    medians, trials = groups["score"].median(), groups["trial"].nunique()
+    whole = trials == trials.groupby(FAMILY).transform("max")
+    return medians.where(whole).groupby(FAMILY).rank(ascending=False, na_option="bottom")
 
 
 def _best_of_trial(records: pd.DataFrame, budget: int | None) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from smoothray_analysis.text import count, plain_number
 from smoothray_analysis.versions import made_with
 
 CHOSEN = {
-    OTHERS: "of each data set on the others",
+    OTHERS: "for each trial, by one half of the data sets for the other",
     TRIAL: "for each trial by itself",
     FIXED: "before the study",
 }

@@ -192,7 +192,7 @@ def tables(findings: Findings) -> dict[str, Table]:
             {"data set": text("dataset"), **student, "arm": text("arm")},
             {
                 "λ": strength("strength"), "trials": whole("trials"),
-                "chosen": lambda row: "yes" if row["chosen"] else "",
+                "chosen": lambda row: f"{100 * row['share']:.0f} %" if row["share"] else "",
                 "teacher R²": number("teacher_r2_test"), "fidelity": number("fidelity_test"),
                 "R²": number("student_r2_test"), "nodes": number("complexity", 0),
                 "alignment": signed("alignment", 2),
