@@ -96,7 +96,7 @@ def strengths(curves: pd.DataFrame) -> None:
             "fidelity",
             "formula's R²",
             "nodes",
-            "of the trials",
+            "chosen for",
         ),
         rows,
     )

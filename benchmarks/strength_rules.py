@@ -3,14 +3,16 @@
 A study's own records, shuffled: on each data set a penalty's strengths and as many restarts of plain
 distillation of the same regime are given one another's trials. So all are alike over the data sets, while
 splits, luck and what validation rows tell of test rows stay as they are. Then an effect is added to the R² of
-some strengths. Printed is in which part of the comparisons the signed-rank test over data sets (alpha .05,
-not corrected: 2.5 % either way where there is nothing) calls the penalty better or worse than plain
-distillation:
+some strengths, on all data sets or, of two strengths, of each on a random half of them. Printed is in which
+part of the comparisons the signed-rank test over data sets (alpha .05, not corrected) calls the penalty
+better or worse than plain distillation, and the same of near ties alone: the rank sums of the two best
+strengths differ by one at most. Where there is nothing, 2.5 % either way are due: exactly for "trial" and
+"fixed", where both sides may change places, and about for the rest, whose choices tie the data sets together.
 
     halves         each trial's strength is chosen by one half of the data sets for the other, as reports do
     leave one out  each data set's by all the others
     trial          each trial's by itself, against the best of as many restarts
-    fixed          the middle one
+    fixed          the middle one, which is where an effect at one strength is
     all            by all data sets, the own among them
 
 and last what each says of the records as they are.
@@ -21,7 +23,7 @@ and last what each says of the records as they are.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,7 @@ SCORES = ["student_r2_val", "student_r2_test"]
 COLUMNS = ["dataset", "student", "penalty", "augment", "ensemble", "stopping", "strength", "restart",
            "trial", "status", *SCORES]  # fmt: skip
 CANDIDATE = ["penalty", "strength", "restart"]
+Places = Callable[[pd.DataFrame, list[float], np.random.Generator], "pd.Series[bool]"]
 
 
 def main() -> None:
@@ -48,25 +51,31 @@ def main() -> None:
     parser.add_argument("--effects-studies", type=int, default=50)
     options = parser.parse_args()
     arms = list(searched(load_parquet(options.records).frame[COLUMNS]))
-    print("In % of the comparisons: better, worse; and the median difference")
-    effects = {"nothing": (), "at the middle strength": (1,), "at the upper two": (1, 2),
-               "at all": (0, 1, 2)}  # fmt: skip
-    for where, places in effects.items():
-        studies = options.effects_studies if places else options.studies
+    if not arms:
+        parser.error("no penalty has several strengths and as many restarts of plain distillation")
+    print("In % of the comparisons: better, worse; of near ties: better, worse, and their number")
+    for where, places in EFFECTS.items():
+        studies = options.studies if where == "nothing" else options.effects_studies
         said: dict[str, list[tuple[float, float]]] = {rule: [] for rule in RULES}
+        ties = []
         for number in range(studies):
             rng = np.random.default_rng(number)
             for arm in arms:
-                study = planted(shuffled(arm, rng), places, options.effect)
+                study = shuffled(arm, rng)
+                here = places(study, sorted(study["strength"].dropna().unique()), rng)
+                study[SCORES] += options.effect * here.to_numpy()[:, None]
+                ties.append(near_tie(study))
                 for rule in RULES:
                     said[rule].append(compared(study, rule))
-        print(f"\n{options.effect:g} {where}" if places else f"\n{where}", end="")
-        print(f" ({studies} studies of {len(arms)} arms)")
+        effect = "" if where == "nothing" else f"{options.effect:g} "
+        print(f"\n{effect}{where} ({studies} studies of {len(arms)} arms)")
+        tied = np.array(ties)
         for rule, results in said.items():
             p, difference = np.array(results).T
-            better, worse = ((p <= ALPHA) & (sign * difference > 0) for sign in (1, -1))
-            print(f"  {rule:14}{100 * better.mean():6.1f}{100 * worse.mean():6.1f}", end="")
-            print(f"{np.median(difference):+9.4f}")
+            both = np.array([(p <= ALPHA) & (sign * difference > 0) for sign in (1, -1)])
+            parts = [f"{100 * share:6.1f}" for share in both.mean(axis=1)]
+            parts += [f"{100 * share:6.1f}" for share in both[:, tied].mean(axis=1)]
+            print(f"  {rule:14}", *parts, f"{tied.sum():6}", flush=True)
     print("\nThe records as they are: median difference, p")
     for arm in arms:
         first = arm.iloc[0]
@@ -77,14 +86,15 @@ def main() -> None:
 
 
 def searched(records: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Each penalty of several strengths with plain distillation of its regime, in as many restarts."""
+    """Each penalty of several strengths, with as many restarts of plain distillation of its regime."""
     kinds = ["student", "augment", "ensemble", "stopping"]
     for _, mine in records.groupby(kinds):
         plain = mine[mine["penalty"] == "none"]
-        for penalty, own in mine[mine["strength"].notna()].groupby("penalty"):
-            if (strengths := own["strength"].nunique()) > 1:
+        for _, own in mine[mine["strength"].notna()].groupby("penalty"):
+            strengths = own["strength"].nunique()
+            if 1 < strengths <= plain["restart"].nunique():
                 alike = plain[plain["restart"] < strengths]
-                yield pd.concat([own[own["penalty"] == penalty], alike], ignore_index=True)
+                yield pd.concat([own, alike], ignore_index=True)
 
 
 def shuffled(arm: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -98,11 +108,39 @@ def shuffled(arm: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return arm.assign(**{name: given[name] for name in CANDIDATE})
 
 
-def planted(arm: pd.DataFrame, places: tuple[int, ...], effect: float) -> pd.DataFrame:
-    """The records with an effect on the R² of the strengths at these places, on validation and test rows."""
-    strengths = sorted(arm["strength"].dropna().unique())
-    here = arm["strength"].isin([strengths[place] for place in places])
-    return arm.assign(**{name: arm[name] + effect * here for name in SCORES})
+def on_halves(
+    study: pd.DataFrame, strengths: list[float], rng: np.random.Generator
+) -> pd.Series[bool]:
+    """Where the last strength helps a random half of the data sets, and the last but one the rest."""
+    names = study["dataset"].unique()
+    half = study["dataset"].isin(rng.permutation(names)[: len(names) // 2])
+    return study["strength"].eq(half.map({True: strengths[-1], False: strengths[-2]}))
+
+
+EFFECTS: dict[str, Places] = {
+    "nothing": lambda study, strengths, rng: study["strength"].isin([]),
+    "at the middle strength": lambda study, strengths, rng: study["strength"].eq(middle(strengths)),
+    "at the upper two": lambda study, strengths, rng: study["strength"].isin(strengths[-2:]),
+    "at all": lambda study, strengths, rng: study["strength"].isin(strengths),
+    "at one of the upper two, each on half of the data sets": on_halves,
+}
+
+
+def middle(strengths: list[float]) -> float:
+    return strengths[len(strengths) // 2]
+
+
+def ranks(records: pd.DataFrame) -> pd.DataFrame:
+    """The ranks of the strengths by their median validation R², a row a data set."""
+    medians = records.pivot_table(
+        index="dataset", columns="strength", values=SCORES[0], aggfunc="median"
+    )
+    return medians.rank(axis=1, ascending=False)
+
+
+def near_tie(arm: pd.DataFrame) -> bool:
+    sums = ranks(arm).sum().sort_values()
+    return bool(sums.iloc[1] - sums.iloc[0] <= 1)
 
 
 def compared(arm: pd.DataFrame, rule: str) -> tuple[float, float]:
@@ -125,14 +163,10 @@ def _chosen(records: pd.DataFrame, rule: str) -> pd.DataFrame:
     if rule == TRIAL:
         return at_chosen_strength(records, Choice(TRIAL))
     if rule == FIXED:
-        strengths = sorted(records["strength"].unique())
-        middle = strengths[len(strengths) // 2]
-        return records[records["strength"] == middle]
-    medians = records.pivot_table(
-        index="dataset", columns="strength", values=SCORES[0], aggfunc="median"
-    )
-    ranks = medians.rank(axis=1, ascending=False)
-    votes = ranks.sum() - ranks if rule == "leave one out" else ranks * 0 + ranks.sum()
+        return records[records["strength"] == middle(sorted(records["strength"].unique()))]
+    places = ranks(records)
+    sums = places * 0 + places.sum()
+    votes = sums - places if rule == "leave one out" else sums
     return records[records["strength"] == records["dataset"].map(votes.idxmin(axis=1))]
 
 

@@ -189,6 +189,10 @@ def test_drawn_strengths_are_chosen_by_trial_and_fixed_ones_are_named():
     choice = choice_for(frame)
     assert choice.rule == "trial" and "drawn" in choice.why
     assert "strengths were drawn" in "\n".join(evidence(frame, settings=FAST).lines)
+    one = frame[frame["strength"].isna() | frame["strength"].eq(0.1 * (1 + own / 100))]
+    assert choice_for(one).rule == "others"  # there is nothing to choose
+    assert len(at_chosen_strength(one)) == (one["restart"] == 0).sum()
+    assert "Strengths" not in "\n".join(evidence(one, settings=FAST).lines)
     grid = records(6, 3)
     with pytest.raises(StrengthError, match="weight_decay's strengths that were run: 0.01, 0.1, 1"):
         choice_for(grid, "fixed", {"jacobian": 0.1, "weight_decay": 0.5})

@@ -17,12 +17,7 @@ from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
 from smoothray_analysis.headline import parts, summary
 from smoothray_analysis.loading import load_parquet
-from smoothray_analysis.mechanism import (
-    against_strength,
-    as_chosen,
-    mechanism_lines,
-    over_strengths,
-)
+from smoothray_analysis.mechanism import CHANGES, against_strength, mechanism_lines, over_strengths
 from smoothray_analysis.narrative import one_or_all
 from smoothray_analysis.plots import forest_plot, heat_plot, strength_plot
 from smoothray_analysis.plots.ranks import _cliques
@@ -245,11 +240,20 @@ def test_changes_against_strength_are_medians_of_paired_differences(study):
     part = curves[(curves["arm"] == "jacobian") & (curves["strength"] == 0.1)]
     assert mine["median"].item() == pytest.approx(part["change_student_r2_test"].median())
     assert curves.groupby(["dataset", "arm"])["share"].sum().eq(1).all()
-    changes = as_chosen(study.frame, chosen)
-    assert set(changes["arm"]) == {"weight_decay", "jacobian"}
-    lines = mechanism_lines(changes)
+    lines = mechanism_lines(curves)
     assert any(line.startswith("jacobian, at the chosen strengths") for line in lines)
     assert "is 0.5 times that of plain" in "".join(lines)
+
+
+def test_changes_at_mixed_strengths_are_weighed_by_their_shares():
+    at = pd.DataFrame({"strength": [0.1, 1.0, 10.0], "share": [0.25, 0.75, 0.0]})
+    curves = pd.DataFrame({"dataset": ["a", "b"], "shift": [0.0, 0.02]}).merge(at, "cross")
+    change = curves["strength"].map({0.1: 0.4, 1.0: 0.2, 10.0: 9.0}) + curves["shift"]
+    curves = curves.assign(
+        student="operon", arm="jacobian", penalty="jacobian", **dict.fromkeys(CHANGES, change)
+    )
+    (line,) = mechanism_lines(curves)
+    assert "fidelity by +0.260" in line and "medians over 2 data sets" in line
 
 
 def test_drawn_strengths_are_put_into_groups(tmp_path):

@@ -27,28 +27,6 @@ def against_strength(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFram
     pipeline with the same regime, augmentation and ensemble (`regimes.beside`); log_jacobian is in powers of
     ten.
     """
-    good = _changed(records)
-    groups = good.groupby([*UNIT, "penalty", "strength"], dropna=False)
-    table = groups[[*NUMBERS, *CHANGES]].median().assign(trials=groups.size()).reset_index()
-    votes = completed(chosen).groupby([*UNIT, "strength"], dropna=False).size()
-    share = (votes / votes.groupby(UNIT).transform("sum")).rename("share").reset_index()
-    best = share.sort_values("share", ascending=False, kind="stable").drop_duplicates(UNIT)
-    share["chosen"] = share.index.isin(best.index)
-    merged = table.merge(share, on=[*UNIT, "strength"], how="left")
-    return merged.assign(share=merged["share"].fillna(0.0), chosen=merged["chosen"].eq(True))
-
-
-def as_chosen(records: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    """CHANGES of every arm with a strength as it was chosen, a row per student, data set and arm: medians
-    over the trials, each at its own strength. records, chosen: as `against_strength` takes them."""
-    good = _changed(records)
-    mine = good[good.index.isin(chosen.index) & good["strength"].notna()]
-    return mine.groupby(UNIT)[list(CHANGES)].median().reset_index()
-
-
-def _changed(records: pd.DataFrame) -> pd.DataFrame:
-    """The records of fits that finished and have a teacher, each arm's first of its restarts, with `arm` and
-    each one's own CHANGES."""
     known = completed(records)
     known = known[known["restart"] == 0]
     known[NUMBERS] = known[NUMBERS].astype(float)
@@ -60,7 +38,14 @@ def _changed(records: pd.DataFrame) -> pd.DataFrame:
     base = beside(good, known, "none", compared)
     for name in compared:
         good[f"change_{name}"] = good[name] - base[name].astype(float)
-    return good
+    groups = good.groupby([*UNIT, "penalty", "strength"], dropna=False)
+    table = groups[[*NUMBERS, *CHANGES]].median().assign(trials=groups.size()).reset_index()
+    votes = completed(chosen).groupby([*UNIT, "strength"], dropna=False).size()
+    share = (votes / votes.groupby(UNIT).transform("sum")).rename("share").reset_index()
+    best = share.sort_values("share", ascending=False, kind="stable").drop_duplicates(UNIT)
+    share["chosen"] = share.index.isin(best.index)
+    merged = table.merge(share, on=[*UNIT, "strength"], how="left")
+    return merged.assign(share=merged["share"].fillna(0.0), chosen=merged["chosen"].eq(True))
 
 
 def over_strengths(curves: pd.DataFrame) -> pd.DataFrame:
@@ -90,18 +75,21 @@ def over_strengths(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(stacked).reset_index()
 
 
-def mechanism_lines(changes: pd.DataFrame) -> list[str]:
+def mechanism_lines(curves: pd.DataFrame) -> list[str]:
     """What smoothing changed at the chosen strengths, a line an arm.
 
-    changes: of `as_chosen`.
+    curves: of `against_strength`. A data set's change is the mean of those at its strengths, each weighed by
+    its share of the trials.
     """
     lines = []
-    several = several_students(changes)
-    for (student, arm), group in changes.groupby(["student", "arm"]):
-        group = group.dropna(subset=list(CHANGES))
-        middle = group[list(CHANGES)].median()
-        if group.empty:
-            continue
+    several = several_students(curves)
+    changes = list(CHANGES)
+    mine = curves[(curves["share"] > 0) & (curves["penalty"] != "none")].dropna(subset=changes)
+    weighed = mine.assign(**{name: mine[name] * mine["share"] for name in changes})
+    sums = weighed.groupby(["student", "arm", "dataset"])[[*changes, "share"]].sum()
+    each = sums[changes].div(sums["share"], axis=0)
+    for (student, arm), group in each.groupby(["student", "arm"]):
+        middle = group.median()
         teacher, fidelity, formula = (
             plain_number(middle[f"change_{name}"]) for name in MEASURES if name != "complexity"
         )

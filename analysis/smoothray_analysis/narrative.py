@@ -25,6 +25,7 @@ from smoothray_analysis.strengths import (
     TRIAL,
     Choice,
     at_chosen_strength,
+    several_strengths,
     shares_chosen,
     stopped_by_a_race,
 )
@@ -238,11 +239,11 @@ def _shares(records: pd.DataFrame, choice: Choice) -> list[str]:
     """Which strengths the halves of the data sets chose for one another."""
     if choice.rule != OTHERS:
         return []
-    shares = shares_chosen(at_chosen_strength(records, choice))
-    searched = shares[shares["penalty"] != PLACEBO]
-    if searched.empty:
+    tried = records[several_strengths(records)]
+    shares = shares_chosen(at_chosen_strength(tried, choice))
+    if shares.empty:
         return []
-    named = searched.assign(arm=arm_names(searched))
+    named = shares.assign(arm=arm_names(shares))
     several = several_students(records)
     parts = []
     for (student, arm), mine in named.groupby(["student", "arm"]):

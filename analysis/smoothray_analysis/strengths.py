@@ -55,16 +55,16 @@ def choice_for(
     """
     if rule not in RULES:
         raise StrengthError(f"unknown way '{rule}' to choose strengths; use {', '.join(RULES)}")
-    searched = _searched(completed(records))
+    tried = _searched(completed(records))
     if rule == FIXED:
         named = dict(fixed or {})
-        for penalty, group in searched.groupby("penalty"):
+        for penalty, group in tried.groupby("penalty"):
             run = sorted(group["strength"].unique())
             if named.get(str(penalty)) not in run:
                 have = ", ".join(f"{value:g}" for value in run[:12])
                 raise StrengthError(f"give one of {penalty}'s strengths that were run: {have}")
         return Choice(FIXED, fixed=named)
-    several = searched[_several_strengths(searched)]
+    several = tried[several_strengths(tried)]
     if rule == TRIAL or several.empty:
         return Choice(rule)
     kinds = several.groupby(FAMILY[1:])["dataset"].nunique()
@@ -78,8 +78,8 @@ def choice_for(
 
 def fixable(records: pd.DataFrame, fixed: Mapping[str, float]) -> pd.DataFrame:
     """The records without penalties of several strengths of which `fixed` names none that was run."""
-    searched = _searched(completed(records)).groupby("penalty")["strength"].unique()
-    left = [name for name, run in searched.items() if fixed.get(str(name)) not in run]
+    tried = _searched(completed(records)).groupby("penalty")["strength"].unique()
+    left = [name for name, run in tried.items() if fixed.get(str(name)) not in run]
     return records[~records["penalty"].isin(left)]
 
 
@@ -100,16 +100,16 @@ def at_chosen_strength(
     if choice.rule == TRIAL:
         return _best_of_trial(records, budget)
     first = records[records["restart"] == 0]
-    several = _several_strengths(first)
-    searched = first[several]
+    several = several_strengths(first)
+    mine = first[several]
     if choice.rule == FIXED:
-        wanted = searched["penalty"].map(choice.fixed).to_numpy(float)
+        wanted = mine["penalty"].map(choice.fixed).to_numpy(float)
     else:
         # A left join keeps the records' order.
-        chosen = _by_halves(searched[list(VISIBLE_STRENGTH)])
-        wanted = searched[UNIT].merge(chosen, on=UNIT, how="left")["strength"].to_numpy(float)
+        chosen = _by_halves(mine[list(VISIBLE_STRENGTH)])
+        wanted = mine[UNIT].merge(chosen, on=UNIT, how="left")["strength"].to_numpy(float)
     kept = ~several.to_numpy()
-    kept[several] = searched["strength"].to_numpy(float) == wanted
+    kept[several] = mine["strength"].to_numpy(float) == wanted
     return first[kept]
 
 
@@ -135,9 +135,9 @@ def at_equal_budgets(records: pd.DataFrame, choice: Choice) -> pd.DataFrame:
 
 def unnamed(records: pd.DataFrame, fixed: Mapping[str, float]) -> list[str]:
     """The penalties of several strengths of which `fixed` names none, if it names one of others."""
-    searched = sorted(map(str, _searched(completed(records))["penalty"].unique()))
-    left = [name for name in searched if name not in fixed]
-    return left if len(left) < len(searched) else []
+    tried = sorted(map(str, _searched(completed(records))["penalty"].unique()))
+    left = [name for name in tried if name not in fixed]
+    return left if len(left) < len(tried) else []
 
 
 def shares_chosen(chosen: pd.DataFrame) -> pd.DataFrame:
@@ -175,7 +175,7 @@ def _searched(records: pd.DataFrame) -> pd.DataFrame:
     return seen[seen.groupby(FAMILY[1:])["strength"].transform("nunique") > 1]
 
 
-def _several_strengths(records: pd.DataFrame) -> pd.Series:
+def several_strengths(records: pd.DataFrame) -> pd.Series:
     """Whether a record is of several strengths on its data set."""
     return records.groupby(FAMILY)["strength"].transform("nunique") > 1
 
@@ -187,9 +187,13 @@ def _by_halves(seen: pd.DataFrame) -> pd.DataFrame:
     ranks = _ranks(seen).unstack("strength").sort_index(axis=1)
     parts = [pd.DataFrame(columns=[*UNIT, "strength"])]
     for _, kind in ranks.groupby(level=FAMILY[1:]):
+        # No half can choose what fewer data sets than half of one half have run, as drawn strengths are.
+        kind = kind.loc[:, 2 * kind.count() >= len(kind) // 2]
         order = _mean_ranks(kind.to_numpy(float), halves(len(kind), trials))
-        best = kind.columns.to_numpy(float)[order.argmin(axis=2)]
-        best[np.isinf(order.min(axis=2))] = np.nan
+        least = order.min(axis=2, initial=np.inf)
+        strengths = np.append(kind.columns.to_numpy(float), np.nan)
+        first = (order == least[..., None]).argmax(axis=2) if order.size else 0
+        best = strengths[np.where(np.isinf(least), -1, first)]
         wide = pd.DataFrame(best.T, index=kind.index, columns=trials)
         parts.append(wide.melt(value_name="strength", ignore_index=False).reset_index())
     return pd.concat(parts[1:] or parts, ignore_index=True)
@@ -200,7 +204,8 @@ def halves(datasets: int, trials: Iterable[Any]) -> NDArray[np.bool_]:
 
     One half chooses for the other, so that no data set's scores choose for itself. Were all others to choose
     (leave one out), a near tie would be decided by the vote that is missing, the data set's own: all get what
-    they rank lower, or none. The mean over many halves takes a part of each.
+    they rank lower, or none. Over many halves each gets one for some trials and another for the rest, the one
+    that it ranks lower only a little more often.
     """
     drawn = [np.random.default_rng(int(trial)).permutation(datasets) for trial in trials]
     return np.array(drawn).reshape(-1, datasets) < datasets // 2

@@ -46,7 +46,8 @@ class Evidence:
     most important first.
     chosen: the records at their chosen strengths, with `arm`. even: those of arms that chose from as many
     candidates (`strengths.at_equal_budgets`), which ranks, tests between all arms and shares of runs are of.
-    arms: a row per student, data set and arm: strength, trials, failed, `iqm` and medians.
+    arms: a row per student, data set and arm: strength (nan where trials have several), trials, failed, `iqm`
+    and medians.
     endpoints: `comparisons.Comparisons.over_datasets`, all endpoints; over_datasets: those rows of the
     primary one, test R²; per_dataset, differences: as `comparisons` documents, of the primary one. scores: a
     row per student and data set, a column per arm: median test R² over the trials that all arms finished;

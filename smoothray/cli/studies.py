@@ -181,8 +181,9 @@ def report(
     strengths: Annotated[
         str,
         typer.Option(
-            help="How strengths are chosen: of each data set on the others, for each trial by itself "
-            "(trial), those that the study's file fixed (fixed), or lipschitz=0.1,jacobian=0.01."
+            help="How strengths are chosen: by one half of the data sets for the other, another half for "
+            "each trial (others), for each trial by itself (trial), those that the study's file fixed "
+            "(fixed), or lipschitz=0.1,jacobian=0.01."
         ),
     ] = "others",
     rope: Annotated[

@@ -186,8 +186,9 @@ def summary_table(summary: pd.DataFrame) -> Table:
 
 
 LEGEND = (
-    "arm: each penalty at strengths λ that validation rows chose (on the other data sets or, of few, by "
-    "trial)\nteacher, R²: against the labels; fidelity: formula against teacher\nbeats: trials in which the "
+    "arm: each penalty at strengths that validation rows chose (of other data sets or, of few, by trial), "
+    "λ where it is one for all trials\nteacher, R²: against the labels; fidelity: formula against teacher\n"
+    "beats: trials in which the "
     "formula beats plain distillation (none)"
 )
 

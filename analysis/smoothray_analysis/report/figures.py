@@ -133,9 +133,9 @@ def _of_student(
     if len(placed):
         yield (
             "strengths", "strengths",
-            "The formula's median test R² against the penalty's strength; rings: the strength that most "
-            "trials were given; lines across: the direct fit and plain distillation. A panel ends 0.5 below "
-            "its best point.",
+            "The formula's median test R² against the penalty's strength; rings: the strength that more "
+            "trials were given than any other; lines across: the direct fit and plain distillation. A panel "
+            "ends 0.5 below its best point.",
             partial(strength_plot, placed, _levels(scores), look),
         )  # fmt: skip
         changes = mine(findings.over_strengths)

@@ -13,12 +13,7 @@ from smoothray_analysis.comparisons import Settings
 from smoothray_analysis.formulas import best_formulas, fronts_of, median_trials
 from smoothray_analysis.headline import first_lines
 from smoothray_analysis.loading import Records
-from smoothray_analysis.mechanism import (
-    against_strength,
-    as_chosen,
-    mechanism_lines,
-    over_strengths,
-)
+from smoothray_analysis.mechanism import against_strength, mechanism_lines, over_strengths
 from smoothray_analysis.moderators import moderation_lines, moderations, moderators
 from smoothray_analysis.narrative import comparison_lines, one_or_all
 from smoothray_analysis.published import at_published_sizes, beside_srbench
@@ -127,8 +122,7 @@ def find(
     goes_with_over = associations_over(goes_with, settings.alpha, *drawn)
     kinds = moderators(ev.even)
     kinds_over = moderations(kinds, settings.alpha, *drawn)
-    changes = as_chosen(first, ev.chosen)
-    reasons = [*mechanism_lines(changes), *association_lines(goes_with_over)]
+    reasons = [*mechanism_lines(curves), *association_lines(goes_with_over)]
     trials = median_trials(ev.chosen, ev.arms)
     fronts = drawn_fronts = pd.DataFrame()
     if records.has_fronts:

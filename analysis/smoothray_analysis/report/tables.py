@@ -107,7 +107,7 @@ def tables(findings: Findings) -> dict[str, Table]:
             "per_dataset",
             "The same on each data set, paired over its trials. A12: probability that a trial of the arm "
             "beats one of the base; r: rank-biserial correlation of the pairs. Interval and p: of the "
-            "trimmed mean, corrected for overlapping splits.",
+            "trimmed mean, corrected for overlapping splits. λ: where it is one for all trials.",
             ev.per_dataset,
             {"data set": text("dataset"), **student, "arm": text("arm"), "against": text("base")},
             {
@@ -119,7 +119,7 @@ def tables(findings: Findings) -> dict[str, Table]:
         ),
         _table(
             "arms",
-            "Medians over the trials at the chosen strengths.",
+            "Medians over the trials at the chosen strengths; λ: where it is one for all of them.",
             ev.arms.rename(columns={"student_r2_test": "r2_test", "student_r2_val": "r2_val"}),
             {"data set": text("dataset"), **student, "arm": text("arm")},
             {
