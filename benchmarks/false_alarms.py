@@ -37,7 +37,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from smoothray_analysis.comparisons import Settings, equivalence
-from smoothray_analysis.verdict import evidence
+from smoothray_analysis.verdict import Evidence, evidence
 
 from smoothray.datasets import expand, load_dataset
 
@@ -192,12 +192,16 @@ def own_best(records: pd.DataFrame) -> pd.DataFrame:
     return own.assign(strength=swapped.where(top.notna(), strength)).drop(columns="strength_best")
 
 
-def found(records: pd.DataFrame, rule: str) -> Found:
-    """What the evidence of these records says."""
+def evidence_of(records: pd.DataFrame, rule: str) -> Evidence:
+    """What the analysis makes of these records, strengths chosen by this rule."""
     if rule == "own":
         records, rule = own_best(records), "fixed"
     settings = Settings(resamples=0, strengths=rule, fixed=FIXED if rule == "fixed" else {})
-    ev = evidence(records, settings=settings)
+    return evidence(records, settings=settings)
+
+
+def told(ev: Evidence) -> Found:
+    """What the evidence says is there."""
     over, table = ev.endpoints, ev.per_dataset
     mine = ev.over_datasets.query("arm == @PLANTED[0] and base == 'none'").iloc[0]
     family = table["in_family"]
@@ -274,7 +278,7 @@ def main() -> None:
             rng = np.random.default_rng([number, KINDS.index(kind)])
             records = study(data, options.trials, kind, rng, noise=options.noise)
             for row in left:
-                result = found(planted(records, row[2]), row[3])
+                result = told(evidence_of(planted(records, row[2]), row[3]))
                 with options.out.open("a", newline="") as file:
                     csv.writer(file).writerow([*row, *result])
     show(pd.read_csv(options.out))
