@@ -189,7 +189,8 @@ def shorter(arguments: list[str]) -> list[str] | None:
         return None
     if command == "run":
         first = load_study(studies[0]).datasets[0]
-        return [*arguments, "--trials", "1", "--datasets", one_of(first)]
+        cores = [] if "--cores" in arguments else ["--cores", "1"]
+        return [*arguments, "--trials", "1", "--datasets", one_of(first), *cores]
     if command == "distill":
         chosen = [] if "--penalty" in arguments else ["--penalty", "none"]
         once = [] if "--repeats" in arguments else ["--repeats", "1"]

@@ -215,7 +215,7 @@ def test_a_study_all_of_whose_fits_failed_says_why_and_is_no_success(new_place, 
     (folder / "failing.yaml").write_text(
         "{datasets: [sklearn:iris], trials: 2, baselines: [direct], student: {timeout: 0.001}}"
     )
-    ended = smoothray("run", "failing", cwd=folder)
+    ended = smoothray("run", "failing", "--cores", 1, cwd=folder)
     assert ended.returncode == 1
     assert "2 trials failed; --retry-failed tries them again:" in ended.stderr
     assert "  2 × the fit passed its time limit of 0.001 s" in ended.stderr

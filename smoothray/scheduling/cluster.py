@@ -52,8 +52,8 @@ def teachers_at_once(cores: int, gpus: float, gpu_share: float, fits: int) -> in
     >>> teachers_at_once(cores=2, gpus=0, gpu_share=0.25, fits=10)
     3
     """
-    training = int(gpus / gpu_share) if gpus else max(1, cores // 2)
-    return min(1 + max(-(-2 * cores // fits), 2 * training), PLACES * cores)
+    training = 2 * int(gpus / gpu_share) if gpus else cores
+    return min(1 + max(-(-2 * cores // fits), training), PLACES * cores)
 
 
 def here() -> dict[str, Any]:
