@@ -59,7 +59,8 @@ def levels(arms: pd.DataFrame) -> None:
              f"{group['fidelity_test'].median():.3f}",
              int((group["fidelity_test"] < LOW_FIDELITY).sum()),
              f"{group['r2_test'].median():.3f}", f"{group['complexity'].median():g}",
-             f"{group['complexity_standard'].median():g}")
+             f"{group['complexity_standard'].median():g}",
+             *spread(group["r2_test"] - group["teacher_r2_test"])[2:])
         )  # fmt: skip
     markdown(
         (
@@ -70,6 +71,9 @@ def levels(arms: pd.DataFrame) -> None:
             "R²",
             "nodes",
             "on the standard scale",
+            "formula's R² above its teacher's: most",
+            "by .01",
+            "below by .01",
         ),
         rows,
     )
