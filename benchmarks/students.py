@@ -42,7 +42,7 @@ def main() -> None:
     pairs([pd.read_csv(folder / "per_dataset.csv") for folder in folders], students)
     title("Each strength: medians over the data sets of the change from plain distillation")
     strengths(curves, students)
-    title("Do they agree on who gains? Rank correlations of the changes over the data sets")
+    title("Do they agree on who gains? Rank correlations of the changes over so many data sets")
     agreement(curves)
 
 
@@ -55,10 +55,10 @@ def levels(arms: list[pd.DataFrame], students: list[str]) -> None:
         cells: list[object] = []
         for table in arms:
             arm = table[(table["penalty"] == penalty) & (table["stopping"] == stopping)]
-            cells += [
-                f"{arm['r2_test'].median():.3f}", f"{arm['fidelity_test'].median():.3f}",
-                int((arm["fidelity_test"] < LOW_FIDELITY).sum()), f"{arm['complexity'].median():g}",
-            ]  # fmt: skip
+            told = ("", "") if penalty == "direct" else (
+                f"{arm['fidelity_test'].median():.3f}", int((arm["fidelity_test"] < LOW_FIDELITY).sum()),
+            )  # fmt: skip
+            cells += [f"{arm['r2_test'].median():.3f}", *told, f"{arm['complexity'].median():g}"]
         rows.append((name(penalty, stopping), *cells))
     heads = [
         f"{student}: {what}"
@@ -103,7 +103,8 @@ def agreement(curves: list[pd.DataFrame]) -> None:
             for what in NAMES:
                 one, other = (at(table, arm, strength)[f"change_{what}"] for table in curves)
                 both = pd.concat([one, other], axis=1, join="inner").dropna()
-                cells.append(signed(float(spearmanr(both.iloc[:, 0], both.iloc[:, 1]).statistic)))
+                rho = float(spearmanr(both.iloc[:, 0], both.iloc[:, 1]).statistic)
+                cells.append(f"{signed(rho)} ({len(both)})")
             rows.append((name(*arm), f"{strength:g}", *cells))
     markdown(("teacher", "strength", *NAMES.values()), rows)
 

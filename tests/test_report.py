@@ -292,6 +292,12 @@ def test_a_verdict_that_depends_on_the_choice_is_said(study):
     others.loc[others["variant"] == "native", "verdict"] = "worse"
     lines = sensitivity_lines(findings.results, others)
     assert "depends on how" in lines[0] and len(lines) == 1
+    others["verdict"] = "practically the same"
+    level = findings.results.assign(verdict="practically the same")
+    assert "verdicts are the same" in sensitivity_lines(level, others)[0]
+    others.loc[others.index[0], "verdict"] = "no clear difference"
+    (line,) = sensitivity_lines(level, others)
+    assert "no comparison turns better or worse; 1 of " in line and "by others" in line
     others["verdict"] = "no pairs"
     assert not sensitivity_lines(findings.results, others)
     others["verdict"] = "power is small"

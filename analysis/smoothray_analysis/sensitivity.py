@@ -160,7 +160,16 @@ def sensitivity_lines(main: pd.DataFrame, others: pd.DataFrame) -> list[str]:
         ]
     unlike = both[both["verdict"].map(_kind) != both["verdict_main"].map(_kind)]
     if unlike.empty:
-        return [f"The verdicts are the same however formulas and strengths are chosen ({tried})."]
+        loose = both[both["verdict"] != both["verdict_main"]].drop_duplicates(key)
+        if loose.empty:
+            return [
+                f"The verdicts are the same however formulas and strengths are chosen ({tried})."
+            ]
+        return [
+            f"However formulas and strengths are chosen ({tried}), no comparison turns better or worse; "
+            f"{len(loose)} of {len(main)} are practically the same by some and not clearly different by "
+            "others."
+        ]
     several = several_students(main)
     names = ["verdict", "verdict_main"]
     # Between "level" and "not shown" nothing was found either way: those are counted alone.
