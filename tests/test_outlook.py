@@ -247,7 +247,7 @@ def test_a_race_is_planned_and_run_and_its_decisions_and_drawn_strengths_are_kep
     assert done.returncode == 0 and "0 of 48" in done.stdout
     assert "Left: 48 fits and 5 banks of teachers." in done.stdout
 
-    done = smoothray("run", "raced.yaml", "--cores", 1, cwd=place)
+    done = smoothray("run", "raced.yaml", "--cores", 2, cwd=place)
     assert done.returncode == 0, done.stderr
     assert "did not run to the end (race)" in done.stderr
     assert "optuna" not in done.stderr

@@ -10,7 +10,11 @@ import hashlib
 import importlib.metadata
 import json
 import math
+import os
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Command
+from conftest import COMMAND, Command, clean_environment
 from sympy import Symbol
 
 from smoothray.formulas import evaluate, parse
@@ -132,11 +136,28 @@ def test_quickstart_gives_the_same_records(tmp_path, smoothray):
     assert_same(export(smoothray, "quickstart", tmp_path), old)
 
 
-def test_augmentation_ensembles_and_two_students_give_the_same_records(tmp_path, smoothray):
+def test_augmentation_ensembles_and_two_students_interrupted_on_two_cores_and_resumed_on_one(
+    tmp_path, smoothray
+):
     shutil.copy(HERE / "reference.yaml", tmp_path)
-    part = ("--datasets", "sklearn:friedman3", "--cores", 1)
-    ended = smoothray("run", "reference.yaml", *part, cwd=tmp_path, timeout=500)
+    part = ("--datasets", "sklearn:friedman3")
+    process = subprocess.Popen(
+        [*COMMAND, "run", "reference.yaml", "--cores", "2", *part],
+        cwd=tmp_path, env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    journal = Journal("reference")
+    journal.path = tmp_path / ".smoothray" / "reference.jsonl.gz"
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if sum(entry["kind"] == "record" for entry in journal.entries()) >= 20:
+            break
+        time.sleep(0.5)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    ended = smoothray("run", "reference", "--cores", 1, *part, cwd=tmp_path, timeout=500)
     assert ended.returncode == 0, ended.stderr
+    assert "recorded already" in ended.stderr
     old = of_dataset("friedman3", HERE / "reference.parquet")
     assert_same(export(smoothray, "reference", tmp_path), old)
 
@@ -153,7 +174,7 @@ def test_a_race_that_0_1_began_is_finished(tmp_path, smoothray):
     drawn = {each["strength"] for each in decisions if each["dataset"] == "friedman3"}
     old = {Key.of(e["record"]): e["record"] for e in before if e["kind"] == "record"}
     assert old and drawn
-    part = ("begun", "--datasets", "sklearn:friedman3", "--cores", 1)
+    part = ("begun", "--datasets", "sklearn:friedman3")
     ended = smoothray("run", *part, cwd=tmp_path, timeout=500)
     assert ended.returncode == 0, ended.stderr
     here = sum(key.dataset == "friedman3" for key in old)
