@@ -9,9 +9,8 @@ TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadsco
 # A study is many processes: the package is compiled for the first of them and not for each.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Compiled on all cores, where pip has one.
+# Python compiles what is imported, which is a third of what pip would compile.
 install = $(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable
-compile = -$(BIN)/python -m compileall -qq -j 0 -x 'site-packages/.*/tests?/|py312' $(VENV)/lib
 
 .PHONY: demo test test-all faults lint docs clean
 
@@ -39,18 +38,15 @@ docs: $(VENV)/.installed-docs  # writes site/, whose first page is site/index.ht
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(install) .
-	$(compile)
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(install) ".[test]"
-	$(compile)
 	touch $(VENV)/.installed $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(install) ".[docs]"
-	$(compile)
 	touch $@
 
 clean:
