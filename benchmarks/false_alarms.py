@@ -36,6 +36,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import beta
 from smoothray_analysis.comparisons import Settings, equivalence
 from smoothray_analysis.verdict import Evidence, evidence
 
@@ -285,14 +286,29 @@ def main() -> None:
 
 
 def show(results: pd.DataFrame) -> None:
-    """Print the shares of the studies."""
+    """Print the shares of the studies, and how large those of false alarms may be."""
     groups = results.groupby(["kind", "trials", "effect", "rule"])
-    table = groups[["over", "dataset", "placebo", "planted"]].mean().mul(100).round(1)
-    table["difference"] = groups["difference"].median().round(4)
-    print(table.assign(studies=groups.size()).to_string())
-    print(
-        "% of the studies; better over data sets, better on one, placebo found, planted effect found"
+    studies = groups.size()
+    table = pd.DataFrame(
+        {
+            name: [share(k, n) for k, n in zip(groups[name].sum(), studies, strict=True)]
+            for name in ("over", "dataset", "placebo")
+        },
+        index=studies.index,
     )
+    table["planted"] = groups["planted"].mean().mul(100).round(1)
+    table["difference"] = groups["difference"].median().round(4)
+    print(table.assign(studies=studies).to_string())
+    print(
+        "% of the studies (at most so much, with 95 % confidence: Clopper and Pearson, one-sided): better\n"
+        "over data sets, better on one, placebo found, planted effect found; median difference of its arm"
+    )
+
+
+def share(count: int, studies: int) -> str:
+    """In %, with its upper bound."""
+    most = beta.ppf(0.95, count + 1, studies - count) if count < studies else 1
+    return f"{100 * count / studies:.1f} (≤ {100 * most:.1f})"
 
 
 if __name__ == "__main__":
