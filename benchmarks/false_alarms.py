@@ -36,7 +36,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.stats import binomtest
 from smoothray_analysis.comparisons import Settings, equivalence
 from smoothray_analysis.endpoints import ACCURACY, ENDPOINTS
 from smoothray_analysis.verdict import Evidence, evidence
@@ -270,8 +270,8 @@ def main() -> None:
     if options.same:
         for kind in SCATTER:
             for scatter in (0.001, 0.003, 0.01, 0.03):
-                share = called_the_same(options.same, scatter, kind)
-                print(f"scatter {scatter:g}, {kind}: {100 * share:.1f} % called the same")
+                same = called_the_same(options.same, scatter, kind)
+                print(f"scatter {scatter:g}, {kind}: {100 * same:.1f} % called the same")
         return
     data = tables()
     key = ["kind", "noise", "trials", "effect", "rule", "number"]
@@ -294,7 +294,8 @@ def main() -> None:
             rng = np.random.default_rng([number, KINDS.index(kind)])
             records = study(data, options.trials, kind, rng, noise=options.noise)
             for row in left:
-                result = told(evidence_of(planted(records, row[3]), row[4]))
+                *_, effect, rule, _ = row
+                result = told(evidence_of(planted(records, effect), rule))
                 with options.out.open("a", newline="") as file:
                     csv.writer(file).writerow([*row, *result])
     show(pd.read_csv(options.out))
@@ -324,8 +325,8 @@ def show(results: pd.DataFrame) -> None:
 
 def share(count: int, studies: int) -> str:
     """In %, with its upper bound."""
-    most = beta.ppf(0.95, count + 1, studies - count) if count < studies else 1
-    return f"{100 * count / studies:.1f} (≤ {100 * most:.1f})"
+    test = binomtest(count, studies, alternative="less")
+    return f"{100 * test.statistic:.1f} (≤ {100 * test.proportion_ci(method='exact').high:.1f})"
 
 
 if __name__ == "__main__":
